@@ -1,0 +1,1 @@
+"""The ``peergrid`` command: a thin layer over scenario, results and network."""

@@ -1,0 +1,1 @@
+"""Thin mosaik adapters: META from the attribute table, decode, one core call, encode."""

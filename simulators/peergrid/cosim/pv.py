@@ -1,0 +1,146 @@
+"""Photovoltaic plants.
+
+A plant turns the weather it receives into power, publishes what it expects of its next steps (the
+power at the forecast weather, plus its own forecast error) and can be held back by a set-point,
+which is an upper limit, or by the envelope of its connection point.
+
+If a weather source sends no forecast lists, the last clearness seen in daylight is taken to
+persist under the moving sun. Without any weather a plant says nothing.
+"""
+
+from typing import Any
+
+import mosaik_api_v3
+import numpy as np
+
+from peergrid.cosim.base import Inputs, Outputs
+from peergrid.cosim.common import (
+    Blocks,
+    DeviceSimulator,
+    Floats,
+    Quantity,
+    known,
+    middles,
+    outlook,
+    stacked,
+    take,
+)
+from peergrid.devices import plant, pv
+from peergrid.inputs.span import Span
+from peergrid.inputs.weather import Site
+from peergrid.units import mw_from_kw
+
+_NAMES = ("GHI[W/m2]", "DNI[W/m2]", "DHI[W/m2]", "T_air[C]", "wind_speed[m/s]")
+_FIELDS = ("ghi", "dni", "dhi", "t_air_c", "wind_speed_m_s")
+PARAMS = {
+    "kwp": Quantity(),
+    "tilt_deg": Quantity(high=90.0, default=30.0),
+    "azimuth_deg": Quantity(high=360.0, default=180.0),
+}
+"""Creation parameters: peak power [kW], tilt from horizontal, azimuth (180: south)."""
+
+
+class PVSimulator(DeviceSimulator):
+    """Entities ``PV-<i>``."""
+
+    models = ("PV",)
+
+    def set_up_own(
+        self, *, latitude: float = 52.38, longitude: float = 13.07, altitude_m: float = 81.0
+    ) -> None:
+        """Say where the plants stand: degrees, north and east positive, and metres (Potsdam)."""
+        site = Site(latitude=latitude, longitude=longitude, altitude_m=altitude_m)
+        self._place = {
+            "latitude": site.latitude,
+            "longitude": site.longitude,
+            "altitude_m": site.altitude_m,
+        }
+        self._params: list[dict[str, float]] = []
+        self._blocks = Blocks(self.calendar, self._look)
+        self._clearness = pv.Clearness.usual(0)
+
+    def make(self, model: str, index: int, **params: Any) -> dict[str, Any]:
+        """Create one plant from the parameters of :data:`PARAMS` and ``name``."""
+        name = params.pop("name", None)
+        taken = take(f"{self.sid}.PV-{index}", params, PARAMS)
+        self._params.append(taken)
+        self._plants = pv.Plants(**{field: stacked(self._params, field) for field in taken})
+        self._clearness = pv.Clearness.usual(len(self._params))
+        eid = self.add(model, index, name)
+        return {"eid": eid, "extra_info": {"name": name or eid, **taken}}
+
+    def advance(self, index: int, inputs: Inputs) -> Outputs:
+        """Realise one step and look ahead."""
+        if not self.rows:
+            return {}
+        steps = self.calendar.horizon
+        seen, first = self._blocks.at(index)
+        window = seen.window(first, 1 + steps)
+        offered = pv.available_kw(self._plants, window, self._sky(inputs, window))
+        ahead, sigma = self._forecast(offered[:, 1:], index)
+        kva = plant.KVA_PER_KW * self._plants.kwp
+        p_kw = plant.curtailed(offered[:, 0], self.kw(inputs, "P_set[MW]"), self.room(inputs))
+        q_kvar = plant.reactive(self.kw(inputs, "Q_set[MVar]"), p_kw, kva)
+        sent = plant.messages(ahead, sigma, kva, t0_s=self.t0_s(index), dt_s=self.step_s)
+        rows = zip(self.rows, known(mw_from_kw(p_kw)), known(mw_from_kw(q_kvar)), sent, strict=True)
+        return {
+            eid: {"P[MW]": p, "Q[MVar]": q, "flexibility": message} for eid, p, q, message in rows
+        }
+
+    def internal_state(self) -> dict[str, Any]:
+        """The clearness that persists when no forecast comes."""
+        return {name: getattr(self._clearness, name).tolist() for name in _CLEARNESS}
+
+    def set_internal_state(self, state: Any) -> None:
+        """Inverse of :meth:`internal_state`."""
+        self._clearness = pv.Clearness(
+            **{name: np.array(state[name], dtype=np.float64) for name in _CLEARNESS}
+        )
+
+    def _sky(self, inputs: Inputs, window: pv.View) -> pv.Sky:
+        """Weather of this step and the horizon, ``(n, 1+H)``, persistence where no list came."""
+        steps = self.calendar.horizon
+        sky = {
+            field: outlook(inputs, self.rows, name, steps)
+            for field, name in zip(_FIELDS, _NAMES, strict=True)
+        }
+        now = pv.Sky(**{field: values[:, :1] for field, values in sky.items()})
+        self._clearness = self._clearness.updated(window, now)
+        known_now = np.isfinite(np.stack([values[:, 0] for values in sky.values()])).all(axis=0)
+        silent = np.isnan(np.stack([values[:, 1:] for values in sky.values()])).any(axis=(0, 2))
+        lacking = silent & known_now
+        if lacking.any():
+            persisted = self._clearness.sky(window)
+            for field, values in sky.items():
+                values[lacking, 1:] = getattr(persisted, field)[lacking, 1:]
+        return pv.Sky(**sky)
+
+    def _forecast(self, truth_kw: Floats, index: int) -> tuple[Floats, Floats]:
+        """Expected power and its standard deviation, ``(n, H)`` [kW]; exact zeros at night."""
+        kwp, calendar = self._plants.kwp, self.calendar
+        ahead = self.forecast.forecast(
+            "pv",
+            truth_kw,
+            kwp,
+            calendar.epoch_s(index),
+            entities=self.names,
+            step_s=calendar.step_s,
+        )
+        sigma = self.forecast.sigma("pv", calendar.lead_h(index)) * kwp[:, None]
+        unknown = np.isnan(truth_kw)
+        return np.where(unknown, np.nan, ahead), np.where(truth_kw > 0.0, sigma, 0.0)
+
+    def _look(self, span: Span, _block: int) -> pv.View:
+        return pv.view(self._plants, middles(span), **self._place)
+
+
+_CLEARNESS = ("clearness", "diffuse", "t_air_c", "wind_speed_m_s")
+
+
+def main() -> None:
+    """Serve the simulator to a mosaik that started it or is connected to."""
+    mosaik_api_v3.start_simulation(PVSimulator())
+
+
+if __name__ == "__main__":
+    main()

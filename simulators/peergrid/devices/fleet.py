@@ -1,0 +1,83 @@
+"""Flexibility messages of vehicles and of their fleets."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peergrid.devices.ev import Itinerary, Vehicles, outlook
+from peergrid.devices.flexibility import compose
+
+Floats = NDArray[np.float64]
+
+
+def messages(
+    vehicles: Vehicles,
+    wear_eur_per_kwh: Floats,
+    e_kwh: Floats,
+    trips: Itinerary,
+    first: NDArray[np.intp],
+    *,
+    t0_s: float,
+    dt_s: float,
+    dt_h: float,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Flexibility of every vehicle and of every fleet over the steps of ``trips``.
+
+    A vehicle's message is exact. A fleet's is the sum of its vehicles' powers, least energies,
+    energies when charging at once, and demands: a summary. Whatever set-point follows from it,
+    each vehicle stays in its own tube, so every departure is met; the fleet's power follows as
+    far as the vehicles' ranges allow. The vehicles of a fleet have the same efficiencies.
+
+    Parameters
+    ----------
+    vehicles, e_kwh, trips
+        n vehicles, their energies ``(n,)`` [kWh], their trips over H steps.
+    wear_eur_per_kwh
+        Per vehicle, ``(n,)``.
+    first
+        First vehicle of each fleet, and n, ``(f+1,)``; no fleet is empty.
+    t0_s, dt_s, dt_h
+        Start of the first step [s], step length [s] and [h].
+    """
+    bounds, p_ref = outlook(vehicles, e_kwh, trips, dt_h)
+    p_min = np.where(trips.plugged, -vehicles.p_max_kw[:, None], 0.0)
+    p_max = np.where(trips.plugged, vehicles.discharge_kw()[:, None], 0.0)
+    e_max = np.repeat(vehicles.capacity_kwh[:, None], trips.plugged.shape[1] + 1, axis=1)
+    low, top, demand = bounds.low_kwh, bounds.top_kwh, bounds.demand_kwh
+    head = {"kind": "FRBC", "t0_s": t0_s, "dt_s": dt_s}
+    etas = (vehicles.eta_charge, vehicles.eta_discharge, wear_eur_per_kwh)
+    own = _rows(head, (p_min, p_max, p_ref, low, e_max, demand, e_kwh, *etas))
+    begin = first[:-1]
+    sums = [np.add.reduceat(a, begin, axis=0) for a in (p_min, p_max, p_ref, low, top, demand)]
+    alike = (column[begin] for column in etas)
+    return own, _rows(head, (*sums, np.add.reduceat(e_kwh, begin), *alike))
+
+
+_KEYS = ("p_min_kw", "p_max_kw", "p_ref_kw", "e_min_kwh", "e_max_kwh", "demand_kwh", "e_now_kwh")
+
+
+def _rows(head: dict[str, Any], columns: tuple[Floats, ...]) -> list[dict[str, Any]]:
+    """One message per row of the columns: those of ``_KEYS``, then efficiencies and wear."""
+    lists = (_lists(column) if column.ndim == 2 else column.tolist() for column in columns)
+    out = []
+    for *values, eta_charge, eta_discharge, wear in zip(*lists, strict=True):
+        parts = dict(zip(_KEYS, values, strict=True))
+        parts |= {"eta_charge": eta_charge, "eta_discharge": eta_discharge}
+        out.append(compose(**head, **parts, cost={"wear": wear}))
+    return out
+
+
+def _lists(values: Floats) -> list[list[float]]:
+    """Rows as lists; constant ones, which are most, without making every number anew.
+
+    >>> _lists(np.array([[1.0, 1.0], [1.0, 2.0]]))
+    [[1.0, 1.0], [1.0, 2.0]]
+    """
+    size = values.shape[1]
+    constant = (values == values[:, :1]).all(axis=1)
+    rows: list[list[float]] = [[first] * size for first in values[:, 0].tolist()]
+    varying = np.flatnonzero(~constant).tolist()
+    for row, listed in zip(varying, values[varying].tolist(), strict=True):
+        rows[row] = listed
+    return rows

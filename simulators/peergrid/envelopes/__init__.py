@@ -1,0 +1,1 @@
+"""What each connection point may do, per hour; set by the network operator alone."""

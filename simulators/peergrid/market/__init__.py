@@ -1,0 +1,1 @@
+"""Who trades what at which price: private problems, ADMM, coupling blocks, settlement."""

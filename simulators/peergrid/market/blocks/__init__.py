@@ -1,0 +1,1 @@
+"""What couples the agents in the clearing: balance with the retailer, envelopes."""

@@ -1,0 +1,1 @@
+"""A scenario file becomes a wired mosaik World; simulators are named by string, none imported."""

@@ -1,0 +1,209 @@
+"""What can be wrong with a scenario beyond its keys: found before anything is started or written.
+
+Every error names the scenario's file and the field; the contents of another file are reported
+with that file's name and line.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peergrid.errors import DataError, ModelError
+from peergrid.inputs.forecast import MAX_LEAD_H
+from peergrid.inputs.loads import bus_loads
+from peergrid.inputs.prices import Tariff, load_prices
+from peergrid.inputs.span import HOUR_S, Span
+from peergrid.inputs.tours import read_tours
+from peergrid.inputs.turbines import load_turbine, read_turbine
+from peergrid.inputs.weather import Site, load_weather
+from peergrid.network.from_pandapower import from_pandapower
+from peergrid.network.library import resolve_network
+from peergrid.scenario.schema import Scenario
+from peergrid.scenario.setup import Setup
+from peergrid.scenario.starters import Clock
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
+    from peergrid.network.feeder import Feeder
+
+_CSV = {".csv", ".gz"}
+
+
+@contextmanager
+def naming(where: object, field: str, value: object) -> Iterator[None]:
+    """Errors of the parts below, said in terms of the scenario's file and field."""
+    try:
+        yield
+    except DataError as error:
+        if Path(error.where).suffix in {*_CSV, ".json"}:
+            raise
+        if error.value == value or str(error.value) in str(value):
+            raise DataError(where, field, value, error.allowed) from error
+        raise DataError(where, f"{field}: {error.field}", error.value, error.allowed) from error
+    except ModelError as error:
+        raise ModelError(f"{where}: {field} = {value!r}: {error}") from error
+
+
+def find_network(scenario: Scenario, base_dir: Path, where: str) -> "tuple[pandapowerNet, Feeder]":
+    """The network of a scenario and its radial model."""
+    case = scenario.network.case
+    with naming(where, "network.case", case):
+        net = resolve_network(case, base_dir=base_dir)
+        return net, from_pandapower(net, name=case).with_slack(scenario.network.slack_vm_pu)
+
+
+def check_span(scenario: Scenario, clock: Clock, where: str) -> None:
+    """The horizon must be one that forecasts reach."""
+    if scenario.horizon > MAX_LEAD_H:
+        raise DataError(where, "horizon", scenario.horizon, f"1 to {MAX_LEAD_H} h")
+    if clock.hours * HOUR_S < clock.step_s:
+        raise DataError(where, "hours", scenario.hours, f"a step of {clock.step_s} s or more")
+
+
+def check_envelope(setup: Setup, feeder: "Feeder", where: str) -> None:
+    """Without any current every connection point must lie inside the band.
+
+    Otherwise not even the box that allows nothing is safe, and no envelope exists.
+    """
+    network = setup.scenario.network
+    if setup.scenario.envelopes.kind == "none":
+        return
+    buses = [participant.bus for participant in setup.layout.participants]
+    rows = np.array([feeder.index_of(bus) for bus in buses], dtype=np.int64)
+    at_rest = network.slack_vm_pu / np.abs(feeder.transformation[rows])
+    outside = (at_rest < network.v_min_pu) | (at_rest > network.v_max_pu)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        allowed = (
+            f"a voltage that leaves bus {buses[first]} inside {network.v_min_pu:g} to "
+            f"{network.v_max_pu:g} pu without load (it has {at_rest[first]:.4g}), "
+            "or no envelope exists"
+        )
+        raise DataError(where, "network.slack_vm_pu", network.slack_vm_pu, allowed)
+
+
+def check_swapped(setup: Setup, where: str) -> None:
+    """A bus can be in one pair of swapped meters only."""
+    seen: set[int] = set()
+    for k, pair in enumerate(setup.scenario.plant.swap_meters):
+        if pair[0] == pair[1] or seen & set(pair):
+            raise DataError(where, f"plant.swap_meters[{k}]", pair, "two buses, each in one pair")
+        seen |= set(pair)
+
+
+def check_inputs(setup: Setup, where: str) -> None:
+    """Read every series and table that the run will read, over the same span."""
+    span = data_span(setup)
+    _check_prices(setup, span, where)
+    _check_weather(setup, span, where)
+    _check_loads(setup, span, where)
+    _check_turbines(setup, where)
+    _check_tours(setup, where)
+
+
+def data_span(setup: Setup) -> Span:
+    """The steps that data must cover: warm-up, run, closing step, and the horizon behind."""
+    clock = setup.clock
+    per_step = max(clock.step_s // HOUR_S, 1)
+    tail_h = math.ceil((setup.horizon_steps + 1) * clock.step_s / HOUR_S)
+    return Span(
+        start=datetime.fromisoformat(clock.begin),
+        hours=_whole(math.ceil(clock.until / HOUR_S), per_step),
+        step_s=clock.step_s,
+        horizon_h=_whole(tail_h, per_step),
+        tz=setup.scenario.timezone,
+    )
+
+
+def _whole(hours: int, per_step: int) -> int:
+    return -(-hours // per_step) * per_step
+
+
+def _check_prices(setup: Setup, span: Span, where: str) -> None:
+    prices = setup.scenario.prices
+    tariff = Tariff(
+        retail_adder_eur_per_mwh=prices.retail_adder_eur_per_mwh,
+        feed_in_fee_eur_per_mwh=prices.feed_in_fee_eur_per_mwh,
+        feed_in_floor_eur_per_mwh=prices.feed_in_floor_eur_per_mwh,
+    )
+    with naming(where, "prices.wholesale", prices.wholesale):
+        found = load_prices(
+            prices.wholesale, span, tariff=tariff, base_dir=setup.base_dir, tz=span.tz
+        )
+    if prices.strict and found.feed_in_capped.any():
+        step = int(np.flatnonzero(found.feed_in_capped)[0])
+        at = span.start + timedelta(seconds=step * span.step_s)
+        allowed = (
+            f"at most the import price, {found.import_eur_per_mwh[step]:g} EUR/MWh "
+            "(strict = false takes the smaller)"
+        )
+        offered = float(found.feed_in_offered_eur_per_mwh[step])
+        raise DataError(where, f"prices: feed-in price at {at:%Y-%m-%dT%H:%MZ}", offered, allowed)
+
+
+def _check_weather(setup: Setup, span: Span, where: str) -> None:
+    weather = setup.scenario.weather
+    if not setup.layout.needs_weather or setup.scenario.simulators.weather is not None:
+        return
+    site = None
+    if weather.latitude is not None and weather.longitude is not None:
+        site = Site(
+            latitude=weather.latitude,
+            longitude=weather.longitude,
+            altitude_m=weather.altitude_m or 0.0,
+        )
+    if Path(weather.source).suffix in _CSV and ":" not in weather.source and site is None:
+        allowed = "latitude and longitude of the place where the CSV file was measured"
+        raise DataError(where, "weather.latitude", weather.latitude, allowed)
+    with naming(where, "weather.source", weather.source):
+        load_weather(weather.source, span, base_dir=setup.base_dir, site=site, tz=span.tz)
+
+
+def _check_loads(setup: Setup, span: Span, where: str) -> None:
+    """A file is read for all buses; what ships with the package needs one to check the span."""
+    loads = setup.layout.devices["load"]
+    source = setup.scenario.load.source
+    if not loads or setup.scenario.simulators.load is not None:
+        return
+    checked = loads if Path(source).suffix in _CSV else loads[:1]
+    with naming(where, "load.source", source):
+        bus_loads(
+            source,
+            np.array([load.params["p_nom_kw"] for load in checked]),
+            np.array([load.params["q_nom_kvar"] for load in checked]),
+            span,
+            seed=setup.scenario.seed,
+            bus_ids=[load.bus for load in checked],
+            base_dir=setup.base_dir,
+        )
+
+
+def _check_turbines(setup: Setup, where: str) -> None:
+    for k, table in enumerate(setup.scenario.wind):
+        with naming(where, f"wind[{k}].turbine", table.turbine):
+            if table.turbine.endswith(".csv"):
+                read_turbine(setup.base_dir / table.turbine, hub_height_m=30.0)
+            else:
+                load_turbine(table.turbine)
+
+
+def _check_tours(setup: Setup, where: str) -> None:
+    """Every tour of a file must fit into the battery of its vehicle."""
+    for k, table in enumerate(setup.scenario.ev):
+        if table.tours is None:
+            continue
+        path = setup.base_dir / table.tours
+        with naming(where, f"ev[{k}].tours", table.tours):
+            tours = read_tours(path, n_ev=len(table.buses))
+        beyond = tours[tours["energy_kwh"] > table.e_max_kwh]
+        if not beyond.empty:
+            tour = beyond.iloc[0]
+            field = f"energy_kwh of vehicle {tour['ev']} on {tour['date']}"
+            allowed = f"at most the battery's {table.e_max_kwh:g} kWh (ev[{k}] of {where})"
+            raise DataError(path, field, float(tour["energy_kwh"]), allowed)
