@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.forecast import LOAD, PERFECT, ForecastModel, KindSettings, growth
 

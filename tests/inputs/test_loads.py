@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.load_shapes import bdew_h25, german_holidays, simbench, simbench_columns
 from peergrid.inputs.loads import LoadProfiles, LoadRule, bus_loads

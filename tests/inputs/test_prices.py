@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.prices import Tariff, lay_year, load_prices
 from peergrid.inputs.span import Span, local_year, parse_start

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.series import read_series
 from peergrid.inputs.span import Span, parse_start

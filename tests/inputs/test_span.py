@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.span import Span, local_year, parse_start, positions, resample
 

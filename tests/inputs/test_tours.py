@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.span import Span, local_year, parse_start
 from peergrid.inputs.tours import TourSettings, checked_tours, read_tours, sample_tours, statistics

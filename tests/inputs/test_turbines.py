@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from peergrid.errors import DataError
 from peergrid.inputs.turbines import load_turbine, read_turbine, turbine_names
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.network.feeder import Feeder
-from peergrid.network.power_flow import solve
+from peergrid.network.power_flow import PowerFlow, solve
 
 Floats = NDArray[np.float64]
 
@@ -62,17 +62,24 @@ class Correction:
         return np.asarray(1.0 + (self.load_scale - 1.0) * fading)
 
 
-def voltage_errors(feeder: Feeder, seen: Measurements) -> Floats:
-    """Measured less modelled voltage ``(n,)`` [pu]; NaN where nothing sensible was measured.
+def modelled(feeder: Feeder, seen: Measurements) -> PowerFlow | None:
+    """Exact power flow of the operator's model at the measured injections.
 
-    The model is fed with the measured injections; buses without a power meter count as zero.
+    Buses without a power meter count as zero; None where nothing was measured or nothing solves.
     """
+    if not np.isfinite(seen.p_inj_kw[1:]).any():
+        return None
     p_kw = np.nan_to_num(seen.p_inj_kw, nan=0.0)[:, None]
     q_kvar = np.nan_to_num(seen.q_inj_kvar, nan=0.0)[:, None]
-    if not np.isfinite(seen.p_inj_kw[1:]).any():
-        return np.full(feeder.n_bus, np.nan)
-    modelled = solve(feeder, p_kw, q_kvar, tol_pu=1e-8).vm_pu[:, 0]
-    error = seen.vm_pu - modelled
+    flow = solve(feeder, p_kw, q_kvar, tol_pu=1e-8)
+    return flow if flow.converged[0] else None
+
+
+def voltage_errors(flow: PowerFlow | None, seen: Measurements) -> Floats:
+    """Measured less modelled voltage ``(n,)`` [pu]; NaN where nothing sensible was measured."""
+    if flow is None:
+        return np.full(len(seen.vm_pu), np.nan)
+    error = seen.vm_pu - flow.vm_pu[:, 0]
     return np.where(np.abs(error) <= ABSURD_ERROR_PU, error, np.nan)
 
 
@@ -128,8 +135,12 @@ def correct(
     controlled_kw
         Measured injection of everything that is not firm load.
     """
-    errors = voltage_errors(feeder, seen)
+    flow = modelled(feeder, seen)
+    errors = voltage_errors(flow, seen)
     upper, lower = narrowing(errors)
-    measured_load = seen.head_p_kw + controlled_kw - seen.loss_kw
+    loss_kw = seen.loss_kw
+    if not np.isfinite(loss_kw):
+        loss_kw = 0.0 if flow is None else float(flow.loss_kw[0])
+    measured_load = seen.head_p_kw + controlled_kw - loss_kw
     scale = load_scale(before.load_scale, measured_load, expected_load_kw)
     return Correction(narrow_upper_pu=upper, narrow_lower_pu=lower, load_scale=scale), errors

@@ -192,13 +192,18 @@ def _trades(position_kw: Floats) -> tuple[Floats, Floats]:
 
 
 def _imbalance_price(hour: Hour, cleared_kw: float, realised_kw: float) -> float:
-    """Change of the retail bill per kWh of deviation; the tariff at hand where there is none."""
-    change = realised_kw - cleared_kw
-    if abs(change) > 1e-6:
-        bills = bill_eur(hour, np.array([cleared_kw, realised_kw]))
-        return float((bills[1] - bills[0]) / (change * hour.dt_h))
-    buying = realised_kw > 0.0
-    return hour.price_import_eur_per_kwh if buying else hour.price_feed_in_eur_per_kwh
+    """Change of the retail bill per kWh of deviation.
+
+    It is the tariff at hand, or across zero the mean of both, weighted with the import and the
+    export that the deviation spans.
+    """
+    bought = max(cleared_kw, realised_kw, 0.0)
+    sold = max(-cleared_kw, -realised_kw, 0.0)
+    if bought <= 0.0:
+        return hour.price_feed_in_eur_per_kwh
+    share = bought / (bought + sold)
+    high, low = hour.price_import_eur_per_kwh, hour.price_feed_in_eur_per_kwh
+    return share * high + (1.0 - share) * low
 
 
 def _loss_cost(hour: Hour) -> float:
