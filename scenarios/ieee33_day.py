@@ -14,7 +14,7 @@ PV = [2, 6, 9, 14, 17, 18, 19, 20, 23, 26, 32]
 KWP = [400, 250, 200, 250, 150, 200, 350, 300, 400, 250, 250]
 EVS = [3, 4, 5, 7, 8, 10, 11, 12, 13, 15, 16, 21, 22, 24, 25, 27, 28, 29, 30, 31, 33]
 BATTERIES = {14: (400, 200), 24: (600, 300), 30: (400, 200)}  # bus: kWh, kW
-LIMITS = {"v_min_pu": 0.9, "v_max_pu": 1.1, "max_loading_percent": 100.0}
+LIMITS = {"v_min_pu": 0.95, "v_max_pu": 1.05, "max_loading_percent": 100.0}
 PARTS = ["grid:Grid", "weather:Weather", "load:Load", "ev_fleet:EVFleet", "battery:Battery"]
 PARTS += ["generator:Generator", "wind:Wind", "pv:PV", "market:Market", "recorder:Recorder"]
 # Any of these may be somebody else's, or run elsewhere: {"cmd": "..."}, {"connect": "host:port"}.
@@ -34,7 +34,7 @@ def arriving(device, *names):
 
 
 world = mosaik.World(CONFIG, cache=False)  # its cache would drop values that are used a step later
-grid = world.start("Grid", step_size=STEP).Grid(network="ieee33", slack_vm_pu=1.0)
+grid = world.start("Grid", step_size=STEP).Grid(network="ieee33", slack_vm_pu=1.02)
 buses = {bus.extra_info["index"]: bus for bus in grid.children if bus.type == "Bus"}
 weather = world.start("Weather", **CALENDAR).Weather(source="try2010:4")
 
@@ -64,7 +64,7 @@ for member, point in zip(members, devices.values(), strict=True):
     for device in point:
         side = "load" if device.type == "Load" else "generation"  # which P[MW] is positive
         member["resources"].append({"name": device.eid, "side": side})
-settings = {**LIMITS, "slack_vm_pu": 1.0, "hours": HOURS + 2, "meters": list(buses)}
+settings = {**LIMITS, "slack_vm_pu": 1.02, "hours": HOURS + 2, "meters": list(buses)}
 market = world.start("Market", step_size=STEP, start=START, seed=1).Market(
     participants=members, network="ieee33", tariff={}, settings=settings
 )
@@ -88,11 +88,11 @@ for line in (child for child in grid.children if child.type == "Line" and child.
     later(line, inside[line.eid], "I[kA]")
 later(grid.children_dict["ExternalGrid-0"], inside["Head"], "P[MW]", "Q[MVar]")
 later(grid, inside["Head"], "P_loss[MW]")
-
 rows = {"start": START, "warmup_steps": 1, "hours": HOURS, "root": LIMITS}
 recorder = world.start("Recorder", step_size=STEP, **rows).Recorder(filename="ieee33_day.h5")
-devices_all = [device for point in devices.values() for device in point]
-for entity in [grid, *grid.children, weather, fleet, *devices_all, market, *inside.values()]:
+resources = [resource for member in inside.values() for resource in member.children]
+behind = [device for point in devices.values() for device in point]
+for entity in [grid, *grid.children, weather, fleet, market, *inside.values(), *behind, *resources]:
     names = [n for n in outputs_of(entity.type) if "forecast" not in n and n != "flexibility"]
     world.connect(entity, recorder, *names)
 world.run(until=(HOURS + 2) * STEP)

@@ -2,20 +2,14 @@
 
 import mosaik_api_v3
 
-META = {"api_version": "3.0", "type": "time-based"}
-META["models"] = {
-    "Cell": {
-        "public": True,
-        "params": ["kwh", "kw"],
-        "attrs": ["P_set[MW]", "P[MW]", "flexibility"],
-    }
-}
+NAMES = ["P_set[MW]", "P[MW]", "flexibility"]
+CELL = {"public": True, "params": ["kwh", "kw"], "attrs": NAMES}
 ETA, STEP, HOURS = 0.95, 3600, 24  # efficiency each way; step [s]; horizon [h]
 
 
 class ForeignBattery(mosaik_api_v3.Simulator):
     def __init__(self):
-        super().__init__(META)
+        super().__init__({"api_version": "3.0", "type": "time-based", "models": {"Cell": CELL}})
 
     def create(self, num, model, kwh, kw):
         self.kwh, self.kw = kwh, kw
@@ -24,28 +18,20 @@ class ForeignBattery(mosaik_api_v3.Simulator):
 
     def step(self, time, inputs, max_advance):
         self.time = time
-        for (
-            eid,
-            cell,
-        ) in self.cells.items():  # set-point in MW, injection positive; one hour, so kW = kWh
+        for eid, cell in self.cells.items():  # kW and kWh are the same number in a step of an hour
             asked = sum(v or 0.0 for v in inputs.get(eid, {}).get("P_set[MW]", {}).values()) * 1000
-            lowest, highest = (cell["e"] - self.kwh) / ETA, cell["e"] * ETA  # full; empty
-            cell["p"] = min(max(asked, -self.kw, lowest), self.kw, highest)
+            full, empty = (cell["e"] - self.kwh) / ETA, cell["e"] * ETA
+            cell["p"] = min(max(asked, -self.kw, full), self.kw, empty)  # discharge positive
             cell["e"] -= cell["p"] / ETA if cell["p"] > 0 else cell["p"] * ETA
         return time + STEP
 
     def flexibility(self, cell):
-        message = {"schema": "peergrid.flexibility/1", "kind": "FRBC", "t0_s": self.time + STEP}
+        message = {"kind": "FRBC", "t0_s": self.time + STEP, "dt_s": STEP, "e_now_kwh": cell["e"]}
         power = {"p_min_kw": [-self.kw] * HOURS, "p_max_kw": [self.kw] * HOURS}
         energy = {"e_min_kwh": [0.0] * (HOURS + 1), "e_max_kwh": [self.kwh] * (HOURS + 1)}
-        losses = {"eta_charge": ETA, "eta_discharge": ETA}
-        return {**message, **power, **energy, **losses, "dt_s": STEP, "e_now_kwh": cell["e"]}
+        return {**message, **power, **energy, "eta_charge": ETA, "eta_discharge": ETA}
 
     def get_data(self, outputs):
-        return {
-            eid: {
-                "P[MW]": self.cells[eid]["p"] / 1000,
-                "flexibility": self.flexibility(self.cells[eid]),
-            }
-            for eid in outputs
-        }
+        cells = {eid: self.cells[eid] for eid in outputs}
+        said = {eid: self.flexibility(cell) for eid, cell in cells.items()}
+        return {e: {"P[MW]": c["p"] / 1000, "flexibility": said[e]} for e, c in cells.items()}

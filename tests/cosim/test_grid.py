@@ -270,7 +270,7 @@ def test_children_tell_what_they_are() -> None:
         "ExternalGrid",
     }
     plain = copy.deepcopy(net)
-    pp.runpp(plain)
+    pp.runpp(plain, numba=False)
     sim.step(0, nominal_inputs(sim), 3600)
     own = [row["Vm[pu]"] for eid, row in everything_of(sim).items() if eid.startswith("Bus-")]
     np.testing.assert_allclose(own, plain.res_bus.vm_pu, atol=1e-9)

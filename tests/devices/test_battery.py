@@ -85,4 +85,5 @@ def test_connection_point_comes_before_the_set_point() -> None:
 def test_terminal_wish_is_absent_by_default() -> None:
     sent = battery.messages(one(), np.array([50.0]), steps=2, t0_s=0.0, dt_s=3600.0, dt_h=1.0)
     assert sent[0]["e_min_kwh"] == [10.0, 10.0, 10.0]
-    assert sent[0]["cost"] == {"wear": 0.005}
+    assert sent[0]["cost"]["wear"] == 0.005
+    assert sent[0]["cost"]["quadratic"] > 0

@@ -219,7 +219,13 @@ PARTS = [
     Part("load", "Load", ("P[MW]", "Q[MVar]"), {"p_nom_kw": 1.0, "q_nom_kvar": 0.3}),
     Part("battery", "Battery", ("P[MW]", "SoC[%]"), {"e_max_kwh": 10.0, "p_max_kw": 5.0}),
     Part("ev_fleet", "EVFleet", ("P[MW]", "n_plugged"), {"num_ev": 2}),
-    Part("market", "Checkpoint", ()),
+    Part(
+        "market",
+        "Market",
+        ("iterations", "status"),
+        {"participants": [{"bus": 2, "resources": [{"name": "Load-0", "side": "load"}]}]},
+        {"start": "2016-06-30T00:00:00+02:00"},
+    ),
     Part("recorder", "Checkpoint", ()),
 ]
 

@@ -156,7 +156,7 @@ def test_burns_energy_where_injecting_costs_more_than_wear() -> None:
             storage=storage,
             weight=np.ones(1),
             target=np.full((1, 1), target),
-            wear=np.zeros(1),
+            wear=np.full(1, 0.01),
             dt_h=1.0,
         )
         _, charge, discharge = case.solve()
@@ -183,9 +183,7 @@ def test_infeasible_if_and_only_if_unreachable(seed: int, by_kwh: float) -> None
     agents = build_agents([parse(message)], 4, 1.0)
     charge, discharge = np.empty((1, 4)), np.empty((1, 4))
     weight, target = np.ones(1), np.zeros((1, 4))
-    failed = storage_prox.solve(
-        agents.storage, 1.0, weight, target, np.zeros(1), charge, discharge
-    )
+    failed = storage_prox.solve(agents.storage, 1.0, weight, target, np.zeros(1), charge, discharge)
     if abs(by_kwh) > 1e-4:
         assert (failed == 0) == (by_kwh > 0.0)
         assert bool(agents.unreachable()[0]) == (by_kwh > 0.0)

@@ -68,7 +68,7 @@ def plain_net(net: Any) -> Any:
 def run_plain(plain: Any, power: dict[str, Any]) -> None:
     plain.load["p_mw"], plain.load["q_mvar"] = power["p_load_mw"], power["q_load_mvar"]
     plain.sgen["p_mw"], plain.sgen["q_mvar"] = power["p_gen_mw"], power["q_gen_mvar"]
-    pp.runpp(plain)
+    pp.runpp(plain, numba=False)
 
 
 def random_power(grid: PandapowerGrid, rng: np.random.Generator) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def test_nominal_power_is_what_pandapower_makes_of_the_tables() -> None:
     net.ward[["pz_mw", "qz_mvar"]] = 0.0
     net.shunt["in_service"] = False
     net.gen["in_service"] = False
-    pp.runpp(net)
+    pp.runpp(net, numba=False)
     own = grid.nominal
     others = net.bus.index[net.res_bus.vm_pu > 0.0].difference(net.ext_grid.bus)
     rows = net.bus.index.get_indexer(others)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import compose
 from peergrid.devices.site import Room
-from peergrid.devices.storage import feasible_energy_bounds
+from peergrid.devices.storage import feasible_energy_bounds, storage_cost
 
 Floats = NDArray[np.float64]
 
@@ -112,7 +112,7 @@ def messages(
             e_now_kwh=now[i],
             eta_charge=eta_charge[i],
             eta_discharge=eta_discharge[i],
-            cost={"wear": wear[i]},
+            cost=storage_cost(wear[i], limit[i]),
         )
         for i in range(len(now))
     ]

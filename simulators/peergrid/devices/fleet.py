@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from peergrid.devices.ev import Itinerary, Vehicles, outlook
 from peergrid.devices.flexibility import compose
+from peergrid.devices.storage import storage_cost
 
 Floats = NDArray[np.float64]
 
@@ -46,25 +47,28 @@ def messages(
     e_max = np.repeat(vehicles.capacity_kwh[:, None], trips.plugged.shape[1] + 1, axis=1)
     low, top, demand = bounds.low_kwh, bounds.top_kwh, bounds.demand_kwh
     head = {"kind": "FRBC", "t0_s": t0_s, "dt_s": dt_s}
+    rated = vehicles.p_max_kw
     etas = (vehicles.eta_charge, vehicles.eta_discharge, wear_eur_per_kwh)
-    own = _rows(head, (p_min, p_max, p_ref, low, e_max, demand, e_kwh, *etas))
+    own = _rows(head, (p_min, p_max, p_ref, low, e_max, demand, e_kwh, *etas, rated))
     begin = first[:-1]
     sums = [np.add.reduceat(a, begin, axis=0) for a in (p_min, p_max, p_ref, low, top, demand)]
     alike = (column[begin] for column in etas)
-    return own, _rows(head, (*sums, np.add.reduceat(e_kwh, begin), *alike))
+    return own, _rows(
+        head, (*sums, np.add.reduceat(e_kwh, begin), *alike, np.add.reduceat(rated, begin))
+    )
 
 
 _KEYS = ("p_min_kw", "p_max_kw", "p_ref_kw", "e_min_kwh", "e_max_kwh", "demand_kwh", "e_now_kwh")
 
 
 def _rows(head: dict[str, Any], columns: tuple[Floats, ...]) -> list[dict[str, Any]]:
-    """One message per row of the columns: those of ``_KEYS``, then efficiencies and wear."""
+    """One message per row of the columns: those of ``_KEYS``, then efficiencies, wear, rating."""
     lists = (_lists(column) if column.ndim == 2 else column.tolist() for column in columns)
     out = []
-    for *values, eta_charge, eta_discharge, wear in zip(*lists, strict=True):
+    for *values, eta_charge, eta_discharge, wear, rated in zip(*lists, strict=True):
         parts = dict(zip(_KEYS, values, strict=True))
         parts |= {"eta_charge": eta_charge, "eta_discharge": eta_discharge}
-        out.append(compose(**head, **parts, cost={"wear": wear}))
+        out.append(compose(**head, **parts, cost=storage_cost(wear, rated)))
     return out
 
 

@@ -171,6 +171,9 @@ def _storage(message: Mapping[str, Any], steps: int) -> Storage | None:
         raise _fail("eta_charge", message["eta_charge"], "above 0")
     if np.any((storage.eta_discharge <= 0) | (storage.eta_discharge > 1)):
         raise _fail("eta_discharge", message["eta_discharge"], "above 0, at most 1")
+    gains = storage.eta_charge * storage.eta_discharge > 1.0 + 1e-12
+    if np.any(gains & (np.asarray(message["p_max_kw"], dtype=np.float64) > 0)):
+        raise _fail("eta_charge", message["eta_charge"], "at most 1 / eta_discharge if it injects")
     if not 0 <= storage.leak < 1:
         raise _fail("leak", storage.leak, "0 to below 1")
     return storage

@@ -101,3 +101,17 @@ def required_energy(
         np.maximum(low[t], low[t + 1] - gain[t], out=low[t])
         np.minimum(low[t], capacity_kwh, out=low[t])
     return np.ascontiguousarray(low.T)
+
+
+RATED_WEAR_EUR_PER_KWH = 0.01
+"""What a kWh costs more at rated power than at a trickle (assumed): cells age faster at a high
+C-rate, and converters lose with the square of the current."""
+
+
+def storage_cost(wear_eur_per_kwh: float, rated_kw: float) -> dict[str, float]:
+    """Cost part of a storage's message: wear per kWh, rising in proportion to the power.
+
+    >>> storage_cost(0.005, 10.0)
+    {'wear': 0.005, 'quadratic': 0.001}
+    """
+    return {"wear": wear_eur_per_kwh, "quadratic": RATED_WEAR_EUR_PER_KWH / max(rated_kw, 1e-3)}

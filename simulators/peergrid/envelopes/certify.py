@@ -29,7 +29,9 @@ class Corners:
 
     def worst_violation_pu(self, v_min_pu: Floats, v_max_pu: Floats) -> Floats:
         """By how much a corner leaves the band at most, ``(T,)``; infinite without solution."""
-        outside = np.maximum(self.high_vm_pu - v_max_pu, v_min_pu - self.low_vm_pu)[1:]
+        # Where reactance dominates, heavy export can also pull a voltage down: both against both.
+        both = np.stack([self.high_vm_pu, self.low_vm_pu])[:, 1:]
+        outside = np.maximum(both - v_max_pu[1:], v_min_pu[1:] - both).max(axis=0)
         worst = np.maximum(np.where(np.isnan(outside), np.inf, outside).max(axis=0), 0.0)
         return np.asarray(worst)
 

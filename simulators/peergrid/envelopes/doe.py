@@ -140,5 +140,4 @@ def _reactive_constant(rows: Rows, load: _Load) -> Floats:
 
 def _signs(rows: Rows) -> NDArray[np.int64]:
     """1 for rows that look at ``p_max``, -1 for those that look at ``p_min``, 0 for empty ones."""
-    reach = np.where(np.abs(rows.a.max(axis=1)) >= np.abs(rows.a.min(axis=1)), 1, -1)
-    return np.where(np.abs(rows.a).max(axis=1) > 0.0, reach, 0)
+    return np.asarray(np.sign(rows.a.sum(axis=1)), dtype=np.int64)

@@ -11,11 +11,11 @@ from peergrid.envelopes.doe import Allocation, allocate
 from peergrid.envelopes.feedback import Correction
 from peergrid.envelopes.rows import Limits, Rows, current_rows, stack, voltage_rows
 from peergrid.network.feeder import Feeder
-from peergrid.network.linear import LinearModel
+from peergrid.network.linear import LinearModel, lindistflow
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-PASSES = 3
+PASSES = 4  # a box too large brings a gap too large: every second pass is on the safe side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +30,13 @@ class Network:
     v_min_pu: float
     v_max_pu: float
     loading: float = 1.0
+
+    def corrected(self, impedance_scale: float) -> "Network":
+        """The same feeder with impedances as the meters suggest."""
+        if impedance_scale == 1.0:
+            return self
+        feeder = self.feeder.scaled_impedance(impedance_scale)
+        return replace(self, feeder=feeder, model=lindistflow(feeder))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,8 +73,11 @@ def dynamic(
         Injections ``(n, T)`` of buses without participants [kW, kvar].
     """
     limits = _limits(network, correction, wishes.load_kw.shape[1])
+    network = network.corrected(correction.safe_impedance_scale)
     volts = voltage_rows(network.model, at, limits, background)
-    currents = current_rows(network.feeder, network.model, at, limits, background)
+    # narrowing is about voltages: it must not make the rated current look larger
+    ratings = _limits(network, Correction.none(network.feeder.n_bus), wishes.load_kw.shape[1])
+    currents = current_rows(network.feeder, network.model, at, ratings, background)
     gap = np.zeros_like(volts.limit)
     buses = network.feeder.n_bus - 1
     for _ in range(PASSES):

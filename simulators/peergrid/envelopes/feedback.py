@@ -1,8 +1,11 @@
 """What the meters saw corrects the model that the next envelopes are computed from.
 
-Two corrections: the expected load is scaled by what the feeder head shows, and the voltage band is
-narrowed by the difference between measured and modelled voltages. The second only ever narrows: it
-is measured at the operating point, the promise is made at the corner.
+Three corrections. The expected load is scaled by what the feeder head shows. Line impedances are
+scaled by how measured voltage drops compare with modelled ones (recursive least squares with
+forgetting, one factor for the feeder); that carries over from the operating point, where it is
+measured, to the corner, where the promise is made. What the factor does not explain narrows the
+voltage band by bus. The last two only ever shrink an envelope: an impedance factor below one and an
+error to the good side change nothing.
 """
 
 from dataclasses import dataclass
@@ -19,6 +22,10 @@ LOAD_SCALE_RANGE = (0.5, 2.0)
 LOAD_SCALE_GAIN = 0.5
 LOAD_SCALE_DECAY = 0.9
 ABSURD_ERROR_PU = 0.1
+IMPEDANCE_RANGE = (0.7, 1.5)
+IMPEDANCE_PRIOR_SD = 0.12
+VOLTAGE_NOISE_SQ_PU = 4e-4
+FORGETTING = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,11 +52,22 @@ class Measurements:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Correction:
-    """How the band is narrowed ``(n,)`` [pu, not negative] and the load scaled."""
+    """How the band is narrowed ``(n,)`` [pu, not negative], impedances and load scaled.
+
+    ``drop_evidence`` holds the sums of the recursive least squares: measured times modelled drop,
+    and modelled drop squared, both forgetting.
+    """
 
     narrow_upper_pu: Floats
     narrow_lower_pu: Floats
     load_scale: float
+    impedance_scale: float = 1.0
+    drop_evidence: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def safe_impedance_scale(self) -> float:
+        """Factor for the envelopes' model: never below one, so that it can only shrink them."""
+        return max(self.impedance_scale, 1.0)
 
     @classmethod
     def none(cls, buses: int) -> "Correction":
@@ -81,6 +99,32 @@ def voltage_errors(flow: PowerFlow | None, seen: Measurements) -> Floats:
         return np.full(len(seen.vm_pu), np.nan)
     error = seen.vm_pu - flow.vm_pu[:, 0]
     return np.where(np.abs(error) <= ABSURD_ERROR_PU, error, np.nan)
+
+
+def impedance_evidence(
+    flow: PowerFlow, errors: Floats, before: tuple[float, float]
+) -> tuple[float, float]:
+    """Sums of the least squares ``measured drop = factor * modelled drop``, in squared voltage."""
+    modelled_sq = flow.vm_pu[:, 0] ** 2
+    drop = modelled_sq[0] - modelled_sq
+    measured = modelled_sq[0] - (flow.vm_pu[:, 0] + errors) ** 2
+    known = np.isfinite(measured)
+    known[0] = False
+    return (
+        FORGETTING * before[0] + float(measured[known] @ drop[known]),
+        FORGETTING * before[1] + float(drop[known] @ drop[known]),
+    )
+
+
+def impedance_scale(evidence: tuple[float, float]) -> float:
+    """Posterior mean of the factor around a prior of one.
+
+    >>> impedance_scale((0.0, 0.0)), round(impedance_scale((0.11, 0.1)), 3)
+    (1.0, 1.1)
+    """
+    trust = (VOLTAGE_NOISE_SQ_PU / IMPEDANCE_PRIOR_SD) ** 2
+    factor = (evidence[0] + trust) / (evidence[1] + trust)
+    return float(np.clip(factor, *IMPEDANCE_RANGE))
 
 
 def narrowing(errors: Floats) -> tuple[Floats, Floats]:
@@ -137,10 +181,20 @@ def correct(
     """
     flow = modelled(feeder, seen)
     errors = voltage_errors(flow, seen)
-    upper, lower = narrowing(errors)
+    evidence, left = before.drop_evidence, errors
     loss_kw = seen.loss_kw
-    if not np.isfinite(loss_kw):
-        loss_kw = 0.0 if flow is None else float(flow.loss_kw[0])
+    if flow is not None:
+        evidence = impedance_evidence(flow, errors, evidence)
+        scaled = modelled(feeder.scaled_impedance(impedance_scale(evidence)), seen)
+        left = voltage_errors(scaled, seen)
+        if not np.isfinite(loss_kw):
+            loss_kw = float(flow.loss_kw[0])
+    upper, lower = narrowing(left)
     measured_load = seen.head_p_kw + controlled_kw - loss_kw
-    scale = load_scale(before.load_scale, measured_load, expected_load_kw)
-    return Correction(narrow_upper_pu=upper, narrow_lower_pu=lower, load_scale=scale), errors
+    return Correction(
+        narrow_upper_pu=upper,
+        narrow_lower_pu=lower,
+        load_scale=load_scale(before.load_scale, measured_load, expected_load_kw),
+        impedance_scale=impedance_scale(evidence),
+        drop_evidence=evidence,
+    ), errors

@@ -67,8 +67,8 @@ class Settings:
         Weight of a coupling row relative to an agent of its size.
     """
 
-    rho: float = 2.0
-    tolerance_kw: float = 0.02
+    rho: float = 4.0
+    tolerance_kw: float = 0.1
     tolerance_eur_per_kwh: float = 2e-5
     tolerance_gap: float = 1e-4
     check_every: int = 5

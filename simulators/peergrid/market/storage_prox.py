@@ -25,10 +25,12 @@ Floats = NDArray[np.float64]
 CURVE = 9  # most vertices of one step's power polyline
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _emit_segment(curve, n, charge, discharge, moving_charge, p_star, upper, par):  # type: ignore[no-untyped-def]
     """Append one edge of the charge/discharge box, cut to its side of ``p_star``."""
     eta_c, eta_d, dt_h, c_ch, c_dis, weight, target = par
+    if charge[0] == charge[1] and discharge[0] == discharge[1]:
+        return n
     for end in range(2):
         ch, dis = charge[end], discharge[end]
         p = dis - ch
@@ -53,7 +55,7 @@ def _emit_segment(curve, n, charge, discharge, moving_charge, p_star, upper, par
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def power_curve(curve, box, par):  # type: ignore[no-untyped-def]
     """Polyline (energy change, marginal value, charge, discharge) of one step.
 
@@ -62,7 +64,7 @@ def power_curve(curve, box, par):  # type: ignore[no-untyped-def]
     Returns the number of vertices.
     """
     ch_lo, ch_hi, dis_lo, dis_hi = box
-    eta_c, eta_d, _dt_h, c_ch, c_dis, weight, target = par
+    eta_c, eta_d, dt_h, c_ch, c_dis, weight, target = par
     round_trip = 1.0 / eta_d - eta_c
     p_star = np.inf
     if round_trip > 1e-12 and weight > 0.0:
@@ -73,10 +75,14 @@ def power_curve(curve, box, par):  # type: ignore[no-untyped-def]
     n = _emit_segment(curve, n, (ch_lo, ch_lo), (dis_hi, dis_lo), False, p_star, False, par)
     low = (dis_lo, dis_lo)
     n = _emit_segment(curve, n, (ch_lo, ch_hi), low, True, p_star, False, par)
+    if n == 0:
+        curve[0, 0], curve[1, 0] = dt_h * (eta_c * ch_lo - dis_lo / eta_d), 0.0
+        curve[2, 0], curve[3, 0] = ch_lo, dis_lo
+        n = 1
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _position(x, value, i, n, at):  # type: ignore[no-untyped-def]
     """Abscissa of a polyline at marginal value ``at``; vertex ``i`` is the next to pass."""
     if i == 0:
@@ -90,7 +96,7 @@ def _position(x, value, i, n, at):  # type: ignore[no-untyped-def]
     return x[i - 1] + share * (x[i] - x[i - 1])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _convolve(a, a_value, n_a, curve, n_b, out):  # type: ignore[no-untyped-def]
     """Infimal convolution; ``out`` rows: sum, marginal value, part of a, part of the power."""
     i = j = n = 0
@@ -111,7 +117,7 @@ def _convolve(a, a_value, n_a, curve, n_b, out):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _cut(merged, n, low, high, x, value):  # type: ignore[no-untyped-def]
     """Restrict a polyline to [low, high]; returns its new length, 0 if nothing is left."""
     tol = 1e-7 * (1.0 + abs(low) + abs(high))
@@ -133,13 +139,16 @@ def _cut(merged, n, low, high, x, value):  # type: ignore[no-untyped-def]
                 if low == high:
                     break
         if low <= here <= high:
+            # On a vertical run only the first and the last vertex carry information.
+            if k > 1 and x[k - 1] == here and x[k - 2] == here:
+                k -= 1
             x[k] = here
             value[k] = merged[1, i]
             k += 1
     return k
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _zero_of(x, value, n):  # type: ignore[no-untyped-def]
     """Least energy whose marginal value is zero, or the nearest end."""
     for i in range(n):
@@ -151,7 +160,7 @@ def _zero_of(x, value, n):  # type: ignore[no-untyped-def]
     return x[n - 1]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _between(row, n, at):  # type: ignore[no-untyped-def]
     """Index i and share s with ``at = row[i] + s (row[i+1] - row[i])``, by bisection."""
     if n == 1 or at <= row[0]:
@@ -169,14 +178,14 @@ def _between(row, n, at):  # type: ignore[no-untyped-def]
     return low, (at - row[low]) / span if span > 0.0 else 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _along(row, i, share, n):  # type: ignore[no-untyped-def]
     if n == 1:
         return row[0]
     return row[i] + share * (row[i + 1] - row[i])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _solve_one(r, storage, dt_h, weight, target, wear, scratch, charge, discharge):  # type: ignore[no-untyped-def]
     """Optimum of storage ``r`` into its rows of ``charge`` and ``discharge``; False: infeasible."""
     box, eta_c, eta_d, keep, demand, e_now, e_lo, e_hi = storage
@@ -209,7 +218,7 @@ def _solve_one(r, storage, dt_h, weight, target, wear, scratch, charge, discharg
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def solve(storage, dt_h, weight, target, wear, charge, discharge):  # type: ignore[no-untyped-def]
     """Proximal step of every storage.
 

@@ -91,7 +91,7 @@ def _internal_model(net: "pandapowerNet", where: str) -> "pandapowerNet":
 
     solved = copy.deepcopy(net)
     try:
-        pandapower.runpp(solved, init="flat")
+        pandapower.runpp(solved, init="flat", numba=False)
     except LoadflowNotConverged:
         pass  # the arrays are built before the iteration starts
     except _UNBUILDABLE as error:

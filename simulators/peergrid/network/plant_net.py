@@ -98,7 +98,7 @@ def line_ratings(net: "pandapowerNet") -> tuple[Floats, Bools]:
         base_case = copy.deepcopy(net)
         current = np.zeros(len(line))
         try:
-            pandapower.runpp(base_case)
+            pandapower.runpp(base_case, numba=False)
             current = base_case.res_line["i_ka"].to_numpy(dtype=float)
         except (LoadflowNotConverged, *_UNUSABLE):
             pass  # the smallest rating then; a net that cannot be built is reported by run_empty
@@ -145,7 +145,7 @@ def run_empty(net: "pandapowerNet", where: str) -> None:
     from pandapower.auxiliary import LoadflowNotConverged
 
     try:
-        pandapower.runpp(net)
+        pandapower.runpp(net, numba=False)
     except LoadflowNotConverged as error:
         raise ModelError(f"{where}: no power flow solution even without load") from error
     except _UNUSABLE as error:

@@ -75,6 +75,11 @@ def from_plain(data: Mapping[str, Any]) -> State:
             narrow_upper_pu=_array(data["correction"]["narrow_upper_pu"]),
             narrow_lower_pu=_array(data["correction"]["narrow_lower_pu"]),
             load_scale=data["correction"]["load_scale"],
+            impedance_scale=data["correction"]["impedance_scale"],
+            drop_evidence=(
+                data["correction"]["drop_evidence"][0],
+                data["correction"]["drop_evidence"][1],
+            ),
         ),
         pending=None if pending is None else _pending(pending),
         warm=None

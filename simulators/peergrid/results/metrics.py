@@ -171,9 +171,9 @@ def voltage_violations(run: Run) -> int | None:
 
 
 def overloads(run: Run) -> int | None:
-    """Line- and transformer-steps above the root attribute ``loading_max_pct`` (or 100 %)."""
+    """Line- and transformer-steps above the root attribute ``max_loading_percent`` (or 100 %)."""
     found = [v for v in map(run.get, ("Line.loading[%]", "Trafo.loading[%]")) if v is not None]
-    limit = run.limit("loading_max_pct")
+    limit = run.limit("max_loading_percent")
     limit = ALL_LOADING_PCT if limit is None else limit
     return sum(int((v > limit + OVERLOAD_TOLERANCE_PCT).sum()) for v in found) if found else None
 
