@@ -116,9 +116,10 @@ class Simulator(mosaik_api_v3.Simulator):
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on from here, as plain JSON-ready data."""
+        # Outputs are made anew each step and never changed afterwards: no deep copy is needed.
         return {
             "steps_done": self._steps_done,
-            "outputs": copy.deepcopy(self._outputs),
+            "outputs": {eid: dict(values) for eid, values in self._outputs.items()},
             "internal": self.internal_state(),
         }
 
