@@ -43,7 +43,6 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
         ("status", "status", ""),
         ("hours", "hours", "h"),
         ("events", "events", ""),
-        ("curtailment_events", "curtailments", ""),
         ("envelope_breaches", "breaches of an envelope", ""),
         ("unconverged_clearings", "clearings at their limit", ""),
     ),

@@ -83,38 +83,41 @@ def power_curve(curve, box, par):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _position(x, value, i, n, at):  # type: ignore[no-untyped-def]
-    """Abscissa of a polyline at marginal value ``at``; vertex ``i`` is the next to pass."""
-    if i == 0:
-        return x[0]
-    if i == n:
-        return x[n - 1]
-    span = value[i] - value[i - 1]
-    if span <= 0.0:
-        return x[i - 1]
-    share = min(max((at - value[i - 1]) / span, 0.0), 1.0)
-    return x[i - 1] + share * (x[i] - x[i - 1])
+def _slope(x, value, i, n):  # type: ignore[no-untyped-def]
+    """Abscissa per marginal value on the way to vertex ``i``; zero off the ends and on flats."""
+    if i == 0 or i == n or value[i] <= value[i - 1]:
+        return 0.0
+    return (x[i] - x[i - 1]) / (value[i] - value[i - 1])
 
 
 @njit(cache=True, error_model="numpy")
 def _convolve(a, a_value, n_a, curve, n_b, out):  # type: ignore[no-untyped-def]
-    """Infimal convolution; ``out`` rows: sum, marginal value, part of a, part of the power."""
-    i = j = n = 0
-    while i < n_a or j < n_b:
-        take_a = j == n_b or (i < n_a and a_value[i] <= curve[1, j])
-        at = a_value[i] if take_a else curve[1, j]
-        if take_a:
+    """Infimal convolution of polyline a and the power's; ``out`` rows: sum, value, part of a."""
+    i = n = 0
+    for j in range(n_b + 1):
+        below = max(j - 1, 0)
+        slope = _slope(curve[0], curve[1], j, n_b)
+        while i < n_a and (j == n_b or a_value[i] <= curve[1, j]):
+            out[0, n] = a[i] + curve[0, below] + slope * (a_value[i] - curve[1, below])
+            out[1, n] = a_value[i]
             out[2, n] = a[i]
-            out[3, n] = _position(curve[0], curve[1], j, n_b, at)
             i += 1
-        else:
-            out[2, n] = _position(a, a_value, i, n_a, at)
-            out[3, n] = curve[0, j]
-            j += 1
-        out[0, n] = out[2, n] + out[3, n]
-        out[1, n] = at
-        n += 1
+            n += 1
+        if j < n_b:
+            passed = max(i - 1, 0)
+            part = a[passed] + _slope(a, a_value, i, n_a) * (curve[1, j] - a_value[passed])
+            out[0, n] = part + curve[0, j]
+            out[1, n] = curve[1, j]
+            out[2, n] = part
+            n += 1
     return n
+
+
+@njit(cache=True, error_model="numpy")
+def _value_at(merged, i, x):  # type: ignore[no-untyped-def]
+    """Marginal value between the vertices ``i - 1`` and ``i``."""
+    share = (x - merged[0, i - 1]) / (merged[0, i] - merged[0, i - 1])
+    return merged[1, i - 1] + share * (merged[1, i] - merged[1, i - 1])
 
 
 @njit(cache=True, error_model="numpy")
@@ -125,26 +128,22 @@ def _cut(merged, n, low, high, x, value):  # type: ignore[no-untyped-def]
         return 0
     low = min(low, merged[0, n - 1])
     high = max(high, merged[0, 0])
-    k = 0
-    for i in range(n):
-        here = merged[0, i]
-        if i > 0:
-            before = merged[0, i - 1]
-            for edge in (low, high):
-                if before < edge < here:
-                    share = (edge - before) / (here - before)
-                    x[k] = edge
-                    value[k] = merged[1, i - 1] + share * (merged[1, i] - merged[1, i - 1])
-                    k += 1
-                if low == high:
-                    break
-        if low <= here <= high:
-            # On a vertical run only the first and the last vertex carry information.
-            if k > 1 and x[k - 1] == here and x[k - 2] == here:
-                k -= 1
-            x[k] = here
-            value[k] = merged[1, i]
-            k += 1
+    i = k = 0
+    while merged[0, i] < low:
+        i += 1
+    if i > 0 and merged[0, i] > low:
+        x[0], value[0] = low, _value_at(merged, i, low)
+        k = 1
+    while i < n and merged[0, i] <= high:
+        # On a vertical run only the first and the last vertex carry information.
+        if k > 1 and x[k - 1] == merged[0, i] and x[k - 2] == merged[0, i]:
+            k -= 1
+        x[k], value[k] = merged[0, i], merged[1, i]
+        i += 1
+        k += 1
+    if i < n and (k == 0 or x[k - 1] < high):
+        x[k], value[k] = high, _value_at(merged, i, high)
+        k += 1
     return k
 
 
@@ -195,9 +194,10 @@ def _solve_one(r, storage, dt_h, weight, target, wear, scratch, charge, discharg
     x[0] = e_now[r]
     value[0] = 0.0
     for t in range(steps):
-        for i in range(n):
-            x[i] = keep[r] * x[i] - demand[r, t]
-            value[i] /= keep[r]
+        if keep[r] != 1.0 or demand[r, t] != 0.0:
+            for i in range(n):
+                x[i] = keep[r] * x[i] - demand[r, t]
+                value[i] /= keep[r]
         par = (eta_c[r, t], eta_d[r, t], dt_h, wear[r], wear[r], weight[r], target[r, t])
         limits = (box[0, r, t], box[1, r, t], box[2, r, t], box[3, r, t])
         n_curve[t] = power_curve(curves[t], limits, par)
@@ -210,7 +210,7 @@ def _solve_one(r, storage, dt_h, weight, target, wear, scratch, charge, discharg
         n = n_merged[t]
         i, share = _between(merged[t, 0], n, energy)
         before = _along(merged[t, 2], i, share, n)
-        change = _along(merged[t, 3], i, share, n)
+        change = energy - before
         j, part = _between(curves[t, 0], n_curve[t], change)
         charge[r, t] = _along(curves[t, 2], j, part, n_curve[t])
         discharge[r, t] = _along(curves[t, 3], j, part, n_curve[t])
@@ -249,7 +249,7 @@ def solve(storage, dt_h, weight, target, wear, charge, discharge):  # type: igno
     scratch = (
         np.empty((steps, 4, CURVE)),
         np.empty(steps, dtype=np.int64),
-        np.empty((steps, 4, room)),
+        np.empty((steps, 3, room)),
         np.empty(steps, dtype=np.int64),
         np.empty(room),
         np.empty(room),
