@@ -4,9 +4,10 @@ import runpy
 from pathlib import Path
 
 import pytest
+import xarray
 
 from peergrid.results import open_run, summary
-from peergrid.scenario.run import run
+from peergrid.scenario.run import prepare, run
 
 pytest.importorskip("peergrid.cosim.market")
 
@@ -48,3 +49,25 @@ def test_the_script_says_the_same(
     ours, theirs = open_run(day), open_run("ieee33_day.h5")
     assert set(theirs.data_vars) == set(ours.data_vars)
     assert all(theirs[name].identical(ours[name]) for name in theirs.data_vars)
+
+
+def test_the_official_grid_in_place_of_ours_gives_the_same_voltages(
+    day: Path, tmp_path: Path
+) -> None:
+    text = (SCENARIOS / "ieee33_day.toml").read_text(encoding="utf-8")
+    text += '\n[simulators]\ngrid = { python = "mosaik_components.pandapower:Simulator" }\n'
+    file = tmp_path / "official.toml"
+    file.write_text(text, encoding="utf-8")
+    theirs = open_run(run(file, tmp_path / "official.h5").path)["Bus.Vm[pu]"].values
+    assert abs(theirs - open_run(day)["Bus.Vm[pu]"].values).max() < 1e-6
+
+
+def test_same_seed_same_bits_and_another_seed_another_day(tmp_path: Path) -> None:
+    def played(name: str, seed: int) -> xarray.Dataset:
+        setup = prepare(SCENARIOS / "ieee33_day.toml", hours=6, seed=seed)
+        return open_run(run(setup, tmp_path / name).path)
+
+    first, again, other = played("a.h5", 1), played("b.h5", 1), played("c.h5", 2)
+    assert all(first[name].identical(again[name]) for name in first.data_vars)
+    assert not first["Load.P[MW]"].identical(other["Load.P[MW]"])
+    assert not first["EV.E[MWh]"].identical(other["EV.E[MWh]"])

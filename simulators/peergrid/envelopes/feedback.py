@@ -26,6 +26,8 @@ IMPEDANCE_RANGE = (0.7, 1.5)
 IMPEDANCE_PRIOR_SD = 0.12
 VOLTAGE_NOISE_SQ_PU = 4e-4
 FORGETTING = 0.8
+VOLTAGE_DECIMALS = 6
+POWER_DECIMALS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +50,20 @@ class Measurements:
     head_p_kw: float
     head_q_kvar: float
     loss_kw: float
+
+    def at_meter_resolution(self) -> "Measurements":
+        """Rounded to what a meter resolves: 1e-6 pu, 1 W and 1 var.
+
+        Two solvers of the same grid, or two machines, then teach the operator the same.
+        """
+        return Measurements(
+            vm_pu=np.round(self.vm_pu, VOLTAGE_DECIMALS),
+            p_inj_kw=np.round(self.p_inj_kw, POWER_DECIMALS),
+            q_inj_kvar=np.round(self.q_inj_kvar, POWER_DECIMALS),
+            head_p_kw=round(self.head_p_kw, POWER_DECIMALS),
+            head_q_kvar=round(self.head_q_kvar, POWER_DECIMALS),
+            loss_kw=round(self.loss_kw, POWER_DECIMALS),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,16 +195,16 @@ def correct(
     controlled_kw
         Measured injection of everything that is not firm load.
     """
+    seen = seen.at_meter_resolution()
     flow = modelled(feeder, seen)
     errors = voltage_errors(flow, seen)
     evidence, left = before.drop_evidence, errors
-    loss_kw = seen.loss_kw
+    loss_kw = 0.0
     if flow is not None:
         evidence = impedance_evidence(flow, errors, evidence)
         scaled = modelled(feeder.scaled_impedance(impedance_scale(evidence)), seen)
         left = voltage_errors(scaled, seen)
-        if not np.isfinite(loss_kw):
-            loss_kw = float(flow.loss_kw[0])
+        loss_kw = float(flow.loss_kw[0])
     upper, lower = narrowing(left)
     measured_load = seen.head_p_kw + controlled_kw - loss_kw
     return Correction(
