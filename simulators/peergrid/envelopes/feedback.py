@@ -96,6 +96,11 @@ class Correction:
         return np.asarray(1.0 + (self.load_scale - 1.0) * fading)
 
 
+def known_or_zero(values: Floats) -> Floats:
+    """What was measured; zero where nothing, or nothing finite, was."""
+    return np.where(np.isfinite(values), values, 0.0)
+
+
 def modelled(feeder: Feeder, seen: Measurements) -> PowerFlow | None:
     """Exact power flow of the operator's model at the measured injections.
 
@@ -103,8 +108,7 @@ def modelled(feeder: Feeder, seen: Measurements) -> PowerFlow | None:
     """
     if not np.isfinite(seen.p_inj_kw[1:]).any():
         return None
-    p_kw = np.nan_to_num(seen.p_inj_kw, nan=0.0)[:, None]
-    q_kvar = np.nan_to_num(seen.q_inj_kvar, nan=0.0)[:, None]
+    p_kw, q_kvar = known_or_zero(seen.p_inj_kw)[:, None], known_or_zero(seen.q_inj_kvar)[:, None]
     flow = solve(feeder, p_kw, q_kvar, tol_pu=1e-8)
     return flow if flow.converged[0] else None
 
@@ -205,7 +209,9 @@ def correct(
         scaled = modelled(feeder.scaled_impedance(impedance_scale(evidence)), seen)
         left = voltage_errors(scaled, seen)
         loss_kw = float(flow.loss_kw[0])
-    upper, lower = narrowing(left)
+    upper, lower = before.narrow_upper_pu, before.narrow_lower_pu
+    if np.isfinite(left).any():
+        upper, lower = narrowing(left)
     measured_load = seen.head_p_kw + controlled_kw - loss_kw
     return Correction(
         narrow_upper_pu=upper,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from peergrid.envelopes import envelope
 from peergrid.envelopes.boxes import Boxes, Wishes
 from peergrid.envelopes.envelope import Envelope
-from peergrid.envelopes.feedback import Correction, correct
+from peergrid.envelopes.feedback import Correction, correct, known_or_zero
 from peergrid.errors import ModelError, SolverError
 from peergrid.market import admm
 from peergrid.market.clearing import Clearing, Problem, clear, fold_boxes
@@ -128,7 +128,7 @@ def _background(community: Community, inbox: Inbox) -> tuple[Floats, Floats]:
     outside[0] = False
     columns = []
     for seen in (inbox.seen.p_inj_kw, inbox.seen.q_inj_kvar):
-        value = np.where(outside, np.nan_to_num(seen, nan=0.0), 0.0)
+        value = np.where(outside, known_or_zero(seen), 0.0)
         columns.append(np.repeat(value[:, None], community.horizon, axis=1))
     return columns[0], columns[1]
 

@@ -1,0 +1,1 @@
+"""The operator's hour, its memory, and what it learns from meters."""
