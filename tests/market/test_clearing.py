@@ -300,3 +300,14 @@ def test_an_envelope_can_make_a_storage_unreachable() -> None:
     tight = replace(problem, box_min_kw=np.full((1, 3), -5.0))
     assert not problem.agents.unreachable().any()
     assert fold_boxes(tight).agents.unreachable().tolist() == [True]
+
+
+def test_a_curtailed_plant_sees_the_price_of_its_envelope() -> None:
+    plant = {"kind": "PEBC", "p_min_kw": [0.0], "p_max_kw": [10.0], "cost": {"linear": 0.02}}
+    free = small([0], [plant], firm_kw=[-20.0], steps=1)
+    tight = replace(free, box_max_kw=np.array([[-16.0]]))  # 4 kW of the 10 may be used
+    found = clear(tight)
+    theta = found.theta_eur_per_kwh[0, 0]
+    assert found.schedule_kw[0, 0] == pytest.approx(4.0, abs=1e-3)
+    assert found.congestion_eur_per_kwh[0, 0] == pytest.approx(-(theta - 0.02), abs=1e-3)
+    assert clear(free).congestion_eur_per_kwh[0, 0] == 0.0

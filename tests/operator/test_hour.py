@@ -174,6 +174,7 @@ def _everywhere(value: float) -> Measurements:
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0, 1e4, -1e4, 1e9, -1e9, 1e30, np.inf, -np.inf])
 @pytest.mark.parametrize("devices", [float("nan"), 0.0, 1e9, np.inf])
+@pytest.mark.filterwarnings("error")
 def test_any_measurement_is_legal(value: float, devices: float) -> None:
     community = tiny.community()
     state, _ = play(community, 2)

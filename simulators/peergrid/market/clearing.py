@@ -143,7 +143,7 @@ def clear(
         dt_h,
         certified=certified,
     )
-    return _result(folded, coupling, state, status)
+    return _with_private_congestion(problem, folded, _result(folded, coupling, state, status))
 
 
 def fold_boxes(problem: Problem) -> Problem:
@@ -160,6 +160,34 @@ def fold_boxes(problem: Problem) -> Problem:
         agents=problem.agents.within(low, high),
         box_min_kw=np.where(alone[:, None], -np.inf, problem.box_min_kw),
         box_max_kw=np.where(alone[:, None], np.inf, problem.box_max_kw),
+    )
+
+
+def _with_private_congestion(problem: Problem, folded: Problem, found: "Clearing") -> "Clearing":
+    """Congestion prices of boxes that were folded into a resource's limits.
+
+    What one more kWh of envelope is worth to the resource: the pool's price less its marginal
+    cost. A storage's marginal cost is the value of its energy, which it keeps to itself: zero here.
+    """
+    agents, price = problem.agents, found.theta_eur_per_kwh[problem.pool][problem.owner]
+    p_kw = found.schedule_kw
+    marginal = (
+        agents.linear_eur_per_kwh
+        + 2.0 * agents.quadratic_eur_per_kw2h[:, None] * p_kw
+        + 2.0 * agents.discomfort_eur_per_kw2h[:, None] * (p_kw - agents.p_ref_kw)
+    )
+    high, low = folded.agents.p_max_kw, folded.agents.p_min_kw
+    at_high = (high < agents.p_max_kw - 1e-6) & (p_kw >= high - 1e-6)
+    at_low = (low > agents.p_min_kw + 1e-6) & (p_kw <= low + 1e-6)
+    worth = np.where(at_high, -np.maximum(price - marginal, 0.0), 0.0)
+    worth += np.where(at_low, np.maximum(marginal - price, 0.0), 0.0)
+    worth[agents.stores] = 0.0
+    congestion = found.congestion_eur_per_kwh.copy()
+    np.add.at(congestion, problem.owner, worth)
+    return replace(
+        found,
+        congestion_eur_per_kwh=congestion,
+        price_eur_per_kwh=found.theta_eur_per_kwh[problem.pool] + congestion,
     )
 
 

@@ -282,10 +282,7 @@ def _settle(
     if pending is None:
         return None, float("nan"), 0
     metered = _metered(community, pending, inbox)
-    loss_kw = inbox.seen.loss_kw
-    if not np.isfinite(loss_kw):
-        balance = inbox.seen.head_p_kw + metered.sum()
-        loss_kw = max(float(balance), 0.0) if np.isfinite(balance) else 0.0
+    loss_kw = _losses_kw(inbox, metered)
     settled = settle(
         Hour(
             dt_h=community.dt_h,
@@ -301,6 +298,16 @@ def _settle(
     )
     outside = np.maximum(metered - pending.p_max_kw, pending.p_min_kw - metered)
     return settled, loss_kw, int((outside > BREACH_TOLERANCE_KW).sum())
+
+
+def _losses_kw(inbox: Inbox, metered: Floats) -> float:
+    """Losses to settle: as metered if that can be true, else what the energy balance leaves."""
+    loss_kw, head_kw = inbox.seen.loss_kw, inbox.seen.head_p_kw
+    balance = head_kw + float(metered.sum())
+    most = float(np.abs(metered).sum()) + (abs(head_kw) if np.isfinite(head_kw) else 0.0)
+    if 0.0 <= loss_kw <= most:
+        return loss_kw
+    return min(max(balance, 0.0), most) if np.isfinite(balance) else 0.0
 
 
 def _metered(community: Community, pending: Pending, inbox: Inbox) -> Floats:

@@ -93,10 +93,8 @@ def wishes(community: Community, reading: Reading, scale: Floats) -> Wishes:
 def _contract(community: Community, capability_kw: Floats, side: str) -> Floats:
     """Capability, at most the contract limit, ``(N, 1)``."""
     limits = [getattr(p, f"{side}_limit_kw") for p in community.participants]
-    allowed = [
-        getattr(p, "may_sell" if side == "export" else "may_buy") or side == "import"
-        for p in community.participants
-    ]
+    right = "may_sell" if side == "export" else "may_buy"
+    allowed = np.array([getattr(p, right) for p in community.participants], dtype=bool)
     bound = np.array([np.inf if limit is None else limit for limit in limits])
     return np.asarray(np.where(allowed, np.minimum(capability_kw, bound), 0.0)[:, None])
 
