@@ -65,6 +65,10 @@ SCENARIOS: dict[str, Case] = {
         "[prices]\nstrict = true\nfeed_in_floor_eur_per_mwh = 900.0",
         "feed-in price at 2016-06-29T21:00Z = 900.0: allowed: at most the import price",
     ),
+    "a command that cannot connect": (
+        "[simulators]\ngrid = { cmd = 'peergrid-grid' }",
+        "a command line with %(addr)s",
+    ),
     "a forecast setting": (
         "[forecast.settings]\n'sun.rho' = 0.5",
         "= 0.5: allowed: pv., wind. or load.",

@@ -111,7 +111,7 @@ def test_trades_are_antisymmetric_and_add_up(hour: Hour, terms: Terms) -> None:
     np.testing.assert_allclose(result.trade_with_kw.sum(axis=1), result.traded_kw, atol=1e-9)
     assert abs(result.traded_kw.sum()) <= 1e-9
     exchange = result.traded_kw + result.export_kw - result.import_kw
-    np.testing.assert_allclose(exchange, hour.position_kw, atol=1e-9)
+    np.testing.assert_allclose(exchange, hour.metered_kw, atol=1e-9)
     same = hour.pool[:, None] == hour.pool[None, :]
     assert not result.trade_with_kw[~same].any()
 

@@ -169,7 +169,7 @@ class RecorderSimulator(Simulator):
         self._file.write(
             row,
             values,
-            events=list(_events(received.get("events", {}))),
+            events=[*_events(received.get("events", {})), *_failures(received)],
             states={
                 full_id.partition(".")[0]: state
                 for full_id, state in sorted(states.items())
@@ -202,6 +202,13 @@ def _events(by_source: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for event in by_source[source] or ():
             known = event if isinstance(event, Mapping) else {"what": event}
             yield {"who": source, **known}
+
+
+def _failures(received: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """An event for every grid whose power flow found no solution in this step."""
+    for source, converged in sorted(received.get("converged", {}).items()):
+        if converged is not None and not converged:
+            yield {"who": source, "what": "the power flow did not converge: no voltages"}
 
 
 def _instant(sid: str, text: str) -> datetime:

@@ -157,6 +157,8 @@ class Override(Table):
             raise RuleError("", given, "exactly one of python, cmd, connect")
         if self.python is not None and self.python.count(":") != 1:
             raise RuleError("python", self.python, "module:Class")
+        if self.cmd is not None and "%(addr)s" not in self.cmd:
+            raise RuleError("cmd", self.cmd, "a command line with %(addr)s, where to connect to")
         if self.connect is not None:
             host, _, port = self.connect.rpartition(":")
             if not (host and port.isdigit() and 0 < int(port) < 65536):
