@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_steps_and_index():
     assert span.epoch_s == span.index[0].timestamp()
 
 
-def test_run_must_be_covered_and_only_the_horizon_wraps():
+def test_run_must_be_covered_and_the_horizon_wraps():
     first, hours = local_year(2016, "Europe/Berlin")
     last_day = Span(start=parse_start("2016-12-31"), hours=24, horizon_h=24)
     rows = positions(last_day, first, hours, "loads")
@@ -57,8 +57,15 @@ def test_run_must_be_covered_and_only_the_horizon_wraps():
     for day in ("2015-12-31", "2017-01-01"):
         with pytest.raises(DataError, match="2015-12-31T23:00Z to 2016-12-31T23:00Z"):
             positions(Span(start=parse_start(day), hours=24), first, hours, "loads")
-    with pytest.raises(DataError, match="25 h"):
-        positions(Span(start=parse_start("2016-12-31"), hours=25), first, hours, "loads")
+    with pytest.raises(DataError, match="27 h"):
+        positions(Span(start=parse_start("2016-12-31"), hours=27), first, hours, "loads")
+
+
+def test_warm_up_and_settling_may_reach_past_the_year():
+    first, hours = local_year(2016, "Europe/Berlin")
+    whole = Span(start=first - timedelta(hours=1), hours=hours + 2)
+    rows = positions(whole, first, hours, "loads")
+    assert (rows[0], rows[1], rows[-2], rows[-1]) == (hours - 1, 0, hours - 1, 0)
 
 
 def test_resample_keeps_means():

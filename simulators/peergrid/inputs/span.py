@@ -137,14 +137,19 @@ def local_year(year: int, tz: str) -> tuple[datetime, int]:
     return first, round((end - first) / timedelta(hours=1))
 
 
+EDGE_H = 2
+"""Hours by which a run may reach past a table: its warm-up and its closing step."""
+
+
 def positions(span: Span, first: datetime, hours: int, what: str) -> NDArray[np.intp]:
     """Rows of an hourly table that serve the hours of a span.
 
     Parameters
     ----------
     span
-        The hours wanted. The run itself must lie inside the table; hours of the horizon behind
-        the table's end are taken from its start.
+        The hours wanted. The run itself must lie inside the table, but for the warm-up before it
+        and the settling after it (``EDGE_H`` hours); those, and hours of the horizon behind the
+        table's end, are taken from its other end.
     first, hours
         Instant of row 0 and number of rows.
     what
@@ -155,7 +160,7 @@ def positions(span: Span, first: datetime, hours: int, what: str) -> NDArray[np.
     Row numbers, shape (hours_total,).
     """
     offset = round((span.start - first) / timedelta(hours=1))
-    if offset < 0 or offset + span.hours > hours:
+    if offset < -EDGE_H or offset + span.hours > hours + EDGE_H:
         last = first + timedelta(hours=hours)
         asked = f"{span.start:%Y-%m-%dT%H:%MZ} + {span.hours} h"
         covered = f"a span inside {first:%Y-%m-%dT%H:%MZ} to {last:%Y-%m-%dT%H:%MZ}"
