@@ -135,7 +135,7 @@ class MarketSimulator(Simulator):
         community, state = self._ready()
         inbox = self._inbox(community, index, inputs)
         self._state, outbox = hour(community, state, inbox)
-        return self._encode(community, index, inbox, outbox)
+        return self._encode(community, outbox)
 
     # -- decode --------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class MarketSimulator(Simulator):
 
     # -- encode --------------------------------------------------------------------------------
 
-    def _encode(self, community: Community, index: int, inbox: Inbox, outbox: Outbox) -> Outputs:
+    def _encode(self, community: Community, outbox: Outbox) -> Outputs:
         outputs: Outputs = {"Market-0": _market(outbox, self._prices.capped)}
         for i in range(len(community.participants)):
             outputs[f"Participant-{i}"] = _participant(community, i, outbox)

@@ -107,7 +107,7 @@ def _boxes(data: Mapping[str, Any] | None) -> Boxes | None:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as lists; infinities and NaN as text, which JSON cannot hold."""
+    """Float arrays as their exact bytes in hex: JSON holds neither infinities nor NaN."""
     if is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, np.ndarray):
