@@ -16,6 +16,7 @@ import numpy as np
 from peergrid.errors import DataError, ModelError
 from peergrid.network.feeder import Bools, Feeder, Floats, Ints
 from peergrid.network.json_net import read_net
+from peergrid.network.matpower import net_of_case, read_case
 from peergrid.network.pandapower_branches import ASSUMED_COLUMN
 from peergrid.network.ratings import with_assumed_ratings
 from peergrid.network.sources import from_function, from_simbench
@@ -29,7 +30,7 @@ LIBRARY = ("ieee12", "ieee33", "ieee69", "ieee118")
 BASE_MVA = 1.0
 _ALLOWED = (
     f"one of {', '.join(LIBRARY)}; a pandapower JSON file (NAME.json); "
-    "pandapower:FUNCTION of pandapower.networks; simbench:CODE"
+    "pandapower:FUNCTION of pandapower.networks; simbench:CODE; matpower:CASE or matpower:FILE.m"
 )
 
 
@@ -126,7 +127,8 @@ def resolve_network(spec: str, *, base_dir: Path | None = None) -> "pandapowerNe
     spec
         ``"ieee33"`` (library), ``"grid.json"`` (pandapower JSON file),
         ``"pandapower:create_cigre_network_mv?with_der=pv_wind"`` (a function of
-        ``pandapower.networks``, with optional arguments), ``"simbench:1-MV-rural--0-sw"``.
+        ``pandapower.networks``, with optional arguments), ``"simbench:1-MV-rural--0-sw"``,
+        ``"matpower:case141"`` (a radial case of MATPOWER) or ``"matpower:grid.m"`` (a case file).
     base_dir
         Folder that relative file names start from; the current one by default.
 
@@ -134,6 +136,8 @@ def resolve_network(spec: str, *, base_dir: Path | None = None) -> "pandapowerNe
     ------
     DataError
         If there is no such network; the message says what is allowed.
+    ModelError
+        If a MATPOWER case is no radial feeder.
     """
     kind, _, rest = spec.partition(":")
     if spec in LIBRARY:
@@ -142,6 +146,9 @@ def resolve_network(spec: str, *, base_dir: Path | None = None) -> "pandapowerNe
         return from_function(rest)
     if kind == "simbench" and rest:
         return from_simbench(rest)
+    if kind == "matpower" and rest:
+        feeder = read_case(rest, base_dir=base_dir)
+        return to_pandapower(feeder) if _is_plain(feeder) else net_of_case(feeder)
     if spec.endswith(".json"):
         return read_net((base_dir or Path()) / spec)
     raise DataError("network", "spec", spec, _ALLOWED)
@@ -172,16 +179,20 @@ def _table(name: str, table: str) -> dict[str, Floats]:
     return {column: np.array([float(row[column]) for row in rows]) for column in rows[0]}
 
 
-def _data_of(feeder: Feeder) -> _Data:
-    """The columns of a feeder of lines only, in ohm."""
-    plain = (
+def _is_plain(feeder: Feeder) -> bool:
+    """True where a feeder consists of lines only."""
+    return bool(
         all(kind == "line" for kind in feeder.branch_kind)
         and np.all(feeder.ratio[1:] == 1.0)
         and np.all(feeder.shift_deg[1:] == 0.0)
         and not np.any(feeder.g_sh_pu)
         and not np.any(feeder.b_sh_pu)
     )
-    if not plain:
+
+
+def _data_of(feeder: Feeder) -> _Data:
+    """The columns of a feeder of lines only, in ohm."""
+    if not _is_plain(feeder):
         raise ModelError(
             f"{feeder.name}: has transformers, switches or shunts; to_pandapower writes feeders "
             "of lines only (keep the pandapower net this one was read from)"
