@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from peergrid.devices.flexibility import Flexibility, parse
-from peergrid.market.clearing import Problem
 from peergrid.market.participant import build_agents
+from peergrid.market.problem import Problem
 
 
 def community(

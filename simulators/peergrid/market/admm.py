@@ -1,8 +1,8 @@
 """Two-block ADMM with safeguarded Anderson acceleration; knows no mosaik and no grid.
 
-Agents propose injections ``z_s``, coupling blocks propose ``z_c`` for what the injections cause
-together (imports, totals). The coordinator projects the proposals onto the coupling
-``Y = (s, K s + k0)`` and keeps ``T = Y + u``, the sum of the projection and the scaled
+Agents propose powers ``z_y``, coupling blocks propose ``z_c`` for what the powers cause together
+(imports, totals, voltages). The coordinator steps from the proposals onto the coupling ``Y``
+(:mod:`peergrid.market.coupling`) and keeps ``T = Y + u``, the sum of the projection and the scaled
 multipliers, as the only state of the iteration (Boyd et al. 2011, section 3.1.1, over-relaxation
 1; Anderson type II after Walker and Ni 2011, restarted when the residual grows). The multiplier
 ``rho w u`` of an agent is the price it is paid.
@@ -11,13 +11,21 @@ multipliers, as the only state of the iteration (Boyd et al. 2011, section 3.1.1
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.market.coupling import Coupling
+
 Floats = NDArray[np.float64]
 Propose = Callable[[Floats, Floats], Floats]
+
+
+STALLED = 0.1  # an accelerated step so much shorter than the plain one cancels it
+STILL = 8
+BALANCE_AT = 10.0
+BALANCE_STEP = 5.0
 
 
 class Status(IntEnum):
@@ -29,18 +37,6 @@ class Status(IntEnum):
     RUNNING = 3
 
 
-class Block(Protocol):
-    """A coupling block: rows over the agents and the proximal step of what they cause."""
-
-    @property
-    def rows(self) -> Floats: ...
-    @property
-    def offset_kw(self) -> Floats: ...
-    @property
-    def size_kw(self) -> Floats: ...
-    def propose(self, target_kw: Floats, weight_eur_per_kw2: Floats) -> Floats: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Parameters of the iteration.
@@ -49,10 +45,13 @@ class Settings:
     ----------
     rho
         Penalty, dimensionless: at 1 an agent moved by its whole size is charged the price unit.
+        By default 0.02 on the AC network, whose losses curve the problem, and 0.5 without it.
     tolerance_kw
-        Largest primal residual.
+        Largest primal residual, or ``tolerance_share`` of the community's size if that is less.
     tolerance_eur_per_kwh
         Largest change of a price.
+    tolerance_pu
+        Largest violation of a voltage (or relative violation of a current) of the AC network.
     tolerance_gap
         Relative duality gap at which the iteration may stop early, if the caller certifies it.
     check_every
@@ -65,128 +64,130 @@ class Settings:
         Scale of prices.
     coupling_share
         Weight of a coupling row relative to an agent of its size.
+    balance_until
+        Iteration after which the penalty is frozen; until then residual balancing may change it.
     """
 
-    rho: float = 4.0
+    rho: float | None = None
     tolerance_kw: float = 0.1
+    tolerance_share: float = 1e-4
     tolerance_eur_per_kwh: float = 2e-5
+    tolerance_pu: float = 5e-5
     tolerance_gap: float = 1e-4
     check_every: int = 5
     max_iterations: int = 500
     memory: int = 10
     price_unit_eur_per_kwh: float = 0.1
-    coupling_share: float = 2.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Coupling:
-    """All coupling rows stacked, with the weights and the once-factorised projection.
-
-    ``weight`` covers agents then rows, ``(R + C,)`` [EUR/kW2]; ``inverse`` is ``(R, R)``.
-    """
-
-    blocks: tuple[Block, ...]
-    rows: Floats
-    offset_kw: Floats
-    weight: Floats
-    inverse: Floats
-
-    def project(self, wanted_kw: Floats) -> Floats:
-        """Nearest ``Y = (s, K s + k0)`` in the metric of the weights, ``(R + C, T)``."""
-        agents = len(self.inverse)
-        w_s, w_c = self.weight[:agents, None], self.weight[agents:, None]
-        right = w_s * wanted_kw[:agents] + self.rows.T @ (
-            w_c * (wanted_kw[agents:] - self.offset_kw)
-        )
-        s = self.inverse @ right
-        return np.vstack([s, self.rows @ s + self.offset_kw])
-
-    def propose(self, target_kw: Floats, weight: Floats) -> Floats:
-        """Proposals of all blocks, stacked."""
-        parts, start = [], 0
-        for block in self.blocks:
-            stop = start + len(block.rows)
-            parts.append(block.propose(target_kw[start:stop], weight[start:stop]))
-            start = stop
-        return np.vstack(parts)
+    coupling_share: float = 8.0
+    balance_until: int = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class State:
-    """One iterate. ``target`` is T, ``proposal`` z, ``projection`` Y, all ``(R + C, T)``."""
+    """One iterate; arrays are ``(A + C, T)`` [kW].
+
+    Parameters
+    ----------
+    target
+        T, what is asked next.
+    asked, proposal
+        What was asked last, and the answer z.
+    projection
+        Y, the step from the proposals onto the coupling.
+    seen
+        What the curved block observed at the proposals.
+    iteration, primal_kw, dual_eur_per_kwh, violation_pu, history
+        Where the iteration stands, and the primal residuals so far.
+    best_norm, past
+        Memory of the acceleration.
+    """
 
     target: Floats
+    asked: Floats
     proposal: Floats
     projection: Floats
+    seen: Any = None
     iteration: int = 0
     primal_kw: float = np.inf
     dual_eur_per_kwh: float = np.inf
+    violation_pu: float = 0.0
+    history: tuple[tuple[float, float], ...] = ()
     best_norm: float = np.inf
-    history: tuple[float, ...] = ()
     past: tuple[tuple[Floats, Floats], ...] = ()
 
 
-def build_coupling(
-    size_kw: Floats, blocks: Sequence[Block], settings: Settings, dt_h: float
-) -> Coupling:
-    """Stack the blocks' rows, scale the weights by size and factorise the projection."""
-    rows = np.vstack([block.rows for block in blocks])
-    offset = np.vstack([block.offset_kw for block in blocks])
-    sizes = np.concatenate([block.size_kw for block in blocks])
-    unit = settings.rho * settings.price_unit_eur_per_kwh * dt_h
-    weight = np.concatenate([unit / size_kw, settings.coupling_share * unit / sizes])
-    w_s, w_c = weight[: len(size_kw)], weight[len(size_kw) :]
-    metric = np.diag(w_s) + rows.T @ (w_c[:, None] * rows)
-    return Coupling(
-        blocks=tuple(blocks),
-        rows=rows,
-        offset_kw=offset,
-        weight=weight,
-        inverse=np.asarray(np.linalg.inv(metric), dtype=np.float64),
-    )
-
-
-def start(coupling: Coupling, schedule_kw: Floats, price: Floats, dt_h: float) -> State:
-    """First iterate from a schedule ``(R, T)`` and prices ``(R + C, T)`` [EUR/kWh]."""
-    projection = np.vstack([schedule_kw, coupling.rows @ schedule_kw + coupling.offset_kw])
-    target = projection + dt_h * price / coupling.weight[:, None]
-    return State(target=target, proposal=projection, projection=projection)
+def start(coupling: Coupling, projection_kw: Floats, price: Floats, dt_h: float) -> State:
+    """First iterate from values ``(A + C, T)`` of all rows and their prices [EUR/kWh]."""
+    target = projection_kw + dt_h * price / coupling.weight[:, None]
+    return State(target=target, asked=target, proposal=projection_kw, projection=projection_kw)
 
 
 def prices(state: State, coupling: Coupling, dt_h: float) -> Floats:
-    """Multipliers ``rho w (T - z)`` of agents and rows [EUR/kWh], ``(R + C, T)``."""
-    return coupling.weight[:, None] * (state.target - state.proposal) / dt_h
+    """Multipliers ``rho w u`` of all rows at the last proposals [EUR/kWh], ``(A + C, T)``."""
+    return coupling.weight[:, None] * (state.asked - state.proposal) / dt_h
+
+
+def balance_factor(state: State, settings: Settings) -> float:
+    """By how much to change the penalty so that both residuals near their tolerances alike.
+
+    Residual balancing (He, Yang and Wang 2000, J. Optimization Theory and Applications 106(2)) on
+    residuals relative to their tolerances, in steps of at most ``BALANCE_STEP``. From the
+    iteration on at which the penalty is frozen, it only rises, and only where all proposals stand
+    still although they do not agree: a price has far to go, and goes in proportion to the penalty.
+    """
+    primal = state.primal_kw / settings.tolerance_kw
+    dual = state.dual_eur_per_kwh / settings.tolerance_eur_per_kwh
+    if primal > 1.0 and dual < BALANCE_AT and _stands_still(state):
+        return BALANCE_STEP
+    if settings.balance_until < state.iteration:
+        return 1.0
+    ratio = max(primal, 1e-12) / max(dual, 1e-12)
+    if 1.0 / BALANCE_AT < ratio < BALANCE_AT:
+        return 1.0
+    return float(np.clip(np.sqrt(ratio), 1.0 / BALANCE_STEP, BALANCE_STEP))
+
+
+def _stands_still(state: State) -> bool:
+    """Whether the primal residual is what it was ``STILL`` iterations ago."""
+    if len(state.history) <= STILL:
+        return False
+    return abs(state.primal_kw - state.history[-1 - STILL][0]) <= 0.01 * state.primal_kw
+
+
+def rebalanced(state: State, factor: float) -> State:
+    """The state under penalties ``factor`` times as large: same prices, no memory."""
+    target = state.projection + (state.asked - state.proposal) / factor
+    return replace(state, target=target, past=(), best_norm=np.inf)
 
 
 def step(
     state: State, propose: Propose, coupling: Coupling, settings: Settings, dt_h: float
 ) -> State:
-    """One iteration: proposals at T, projection, residuals, next T."""
-    agents = len(coupling.inverse)
-    weight = coupling.weight
+    """One iteration: proposals at T, step onto the coupling, residuals, next T."""
+    agents, weight, asked = coupling.agents, coupling.weight, state.target
     proposal = np.vstack(
-        [
-            propose(state.target[:agents], weight[:agents]),
-            coupling.propose(state.target[agents:], weight[agents:]),
-        ]
+        [propose(asked[:agents], weight[:agents]), coupling.propose(asked[agents:])]
     )
-    projection = coupling.project(2.0 * proposal - state.target)
+    projection, seen = coupling.project(proposal, asked, state.seen)
     residual = projection - proposal
     primal = float(np.abs(residual).max())
-    moved = np.abs(weight[:, None] * (projection - state.projection)).max() / dt_h
+    dual = float(np.abs(weight[:, None] * (projection - state.projection)).max()) / dt_h
     norm = float(np.sqrt((weight[:, None] * residual**2).sum()))
-    past = (*state.past, (state.target, residual))[-(settings.memory + 1) :]
+    past = (*state.past, (asked, residual))[-(settings.memory + 1) :]
     if norm > 2.0 * state.best_norm:
         past = past[-1:]
     return State(
         target=_accelerate(past, weight),
+        asked=asked,
         proposal=proposal,
         projection=projection,
+        seen=seen,
         iteration=state.iteration + 1,
         primal_kw=primal,
-        dual_eur_per_kwh=float(moved),
+        dual_eur_per_kwh=dual,
+        violation_pu=0.0 if seen is None else seen.violation_pu,
+        history=(*state.history, (primal, dual)),
         best_norm=min(norm, state.best_norm) if len(past) > 1 else norm,
-        history=(*state.history, primal),
         past=past,
     )
 
@@ -204,8 +205,10 @@ def _accelerate(past: Sequence[tuple[Floats, Floats]], weight: Floats) -> Floats
     gamma = np.linalg.solve(gram, d_residual @ (scale * residual).ravel())
     d_plain = np.stack([(residual - r).ravel() for _, r in past[:-1]])
     change = gamma @ (d_target + d_plain)
-    following: Floats = target + residual - change.reshape(target.shape)
-    return following
+    following: Floats = residual - change.reshape(target.shape)
+    if np.linalg.norm(scale * following) < STALLED * np.linalg.norm(scale * residual):
+        return target + residual
+    return target + following
 
 
 def terminate(state: State, settings: Settings) -> Status:
@@ -213,11 +216,15 @@ def terminate(state: State, settings: Settings) -> Status:
     if (
         state.primal_kw <= settings.tolerance_kw
         and state.dual_eur_per_kwh <= settings.tolerance_eur_per_kwh
+        and state.violation_pu <= settings.tolerance_pu
     ):
         return Status.CONVERGED
     if state.iteration >= settings.max_iterations:
         return Status.ITERATION_LIMIT
     return Status.RUNNING
+
+
+Look = Callable[[State, Coupling], tuple[State, Coupling, bool]]
 
 
 def solve(
@@ -226,21 +233,19 @@ def solve(
     coupling: Coupling,
     settings: Settings,
     dt_h: float,
-    *,
-    certified: Callable[[State], bool] | None = None,
-) -> tuple[State, Status]:
+    look: Look,
+) -> tuple[State, Coupling, Status]:
     """Iterate until :func:`terminate` says stop; not converging is a status, not an error.
 
-    ``certified`` is asked now and then whether the proposals at hand are good enough (a duality
-    gap); a yes also ends the iteration as converged. The ``target`` of the returned state, and of
-    the one that ``certified`` sees, belongs to its ``proposal``, so :func:`prices` can be read.
+    ``look`` is called now and then: it may replace the coupling (and translate the state to it),
+    and says whether the proposals at hand are good enough (a duality gap), which also ends the
+    iteration as converged.
     """
     status = Status.RUNNING
     while status is Status.RUNNING:
-        before = state
         state = step(state, propose, coupling, settings, dt_h)
         status = terminate(state, settings)
-        if certified and status is Status.RUNNING and state.iteration % settings.check_every == 0:
-            good = certified(replace(state, target=before.target))
+        if status is Status.RUNNING and state.iteration % settings.check_every == 0:
+            state, coupling, good = look(state, coupling)
             status = Status.CONVERGED if good else Status.RUNNING
-    return replace(state, target=before.target), status
+    return state, coupling, status

@@ -14,7 +14,9 @@ from peergrid.envelopes.envelope import Envelope
 from peergrid.envelopes.feedback import Correction, correct, known_or_zero
 from peergrid.errors import ModelError, SolverError
 from peergrid.market import admm
-from peergrid.market.clearing import Clearing, Problem, clear, fold_boxes
+from peergrid.market.clearing import clear
+from peergrid.market.problem import Problem, fold_boxes
+from peergrid.market.result import Clearing
 from peergrid.market.settlement import Hour, Settlement, settle
 from peergrid.operator.community import Community, Event, Inbox
 from peergrid.operator.fallback import firm_boxes, patch

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from peergrid.envelopes.boxes import Boxes
 from peergrid.envelopes.feedback import Correction
-from peergrid.market.clearing import Warm
+from peergrid.market.result import Warm
 
 Floats = NDArray[np.float64]
 

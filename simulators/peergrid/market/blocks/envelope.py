@@ -42,5 +42,6 @@ class EnvelopeBoxes:
     def support(self, price_eur_per_kwh: Floats) -> float:
         """Least of ``-price * total`` over the box [EUR per h]."""
         at_edge = np.where(price_eur_per_kwh > 0.0, self.p_max_kw, self.p_min_kw)
-        priced = np.where(price_eur_per_kwh == 0.0, 0.0, price_eur_per_kwh * at_edge)
+        with np.errstate(invalid="ignore"):
+            priced = np.where(price_eur_per_kwh == 0.0, 0.0, price_eur_per_kwh * at_edge)
         return float(-priced.sum())
