@@ -132,6 +132,30 @@ def test_message_rises_to_the_promise_at_the_departure() -> None:
     assert low[6] == pytest.approx(8.0)
 
 
+def test_bids_and_wear_go_into_the_message_and_only_if_there_are_any() -> None:
+    model = vehicles(2)
+    plan = ev.itinerary(model, np.ones((2, 3), dtype=bool), np.zeros((2, 3)), 1.0)
+    bid = np.array([[0.08, 0.09, 0.1], [0.0, 0.0, 0.0]])
+    own, summed = fleet.messages(
+        model,
+        np.zeros(2),
+        np.full(2, 20.0),
+        plan,
+        np.array([0, 1, 2]),
+        t0_s=0.0,
+        dt_s=3600.0,
+        dt_h=1.0,
+        rise_eur_per_kwh=np.array([0.0, 0.022]),
+        bid_eur_per_kwh=bid,
+    )
+    for sent in (own, summed):
+        first, second = (parse(message).cost for message in sent)
+        np.testing.assert_array_equal(first.linear_eur_per_kwh, bid[0])
+        assert first.quadratic_eur_per_kw2h == 0.0
+        assert "linear" not in sent[1]["cost"]
+        assert second.quadratic_eur_per_kw2h * 11.0 == pytest.approx(0.022)
+
+
 def test_promise_is_raised_for_a_long_tour() -> None:
     plugged = np.array([[True, False, True]])
     plan = ev.itinerary(vehicles(1), plugged, np.array([[0.0, 31.0, 0.0]]), 1.0)

@@ -177,7 +177,7 @@ MODELS: dict[str, Model] = {
         Model(
             "PV",
             (*WEATHER_IN, P_SET, Q_SET, *SITE, P_GEN, Q_GEN, FLEXIBILITY),
-            params=("kwp", "tilt_deg", "azimuth_deg", "name"),
+            params=("kwp", "tilt_deg", "azimuth_deg", "series", "bus", "name"),
         ),
         Model(
             "WindTurbine",
@@ -249,7 +249,10 @@ MODELS: dict[str, Model] = {
                 "soc_departure",
                 "v2g",
                 "wear_eur_per_mwh",
+                "wear_rise_eur_per_mwh",
                 "tours",
+                "bid_share_of_import",
+                "tariff",
                 "name",
             ),
         ),

@@ -5,6 +5,10 @@ without either they charge at once. Whatever is asked, each vehicle keeps the en
 need, and inside that the envelope of its connection point. Trips are known to the vehicle, times
 and energies, without error; trip noise is not modelled. Connect either the fleet or its vehicles to
 the market, not both: they are the same power.
+
+A vehicle may bid a share of the import price: that much a kWh charged is worth to it, and so much
+it asks for one discharged. It reads the prices itself, from the ``tariff`` it was created with
+(keys of a scenario's ``[prices]``); prices that reach the market on the wire it does not hear.
 """
 
 import zlib
@@ -32,6 +36,7 @@ from peergrid.cosim.common import (
 )
 from peergrid.devices import ev, fleet
 from peergrid.errors import DataError
+from peergrid.inputs.prices import prices_of
 from peergrid.inputs.span import Span
 from peergrid.inputs.tours import read_tours, sample_tours
 from peergrid.inputs.trip_hours import tours_to_hours
@@ -46,8 +51,11 @@ PARAMS = {
     "soc_min": Quantity(high=1.0, default=0.2),
     "soc_departure": Quantity(high=1.0, default=0.9),
     "wear_eur_per_mwh": Quantity(default=5.0),
+    "wear_rise_eur_per_mwh": Quantity(default=10.0),
+    "bid_share_of_import": Quantity(high=1.0, default=0.0),
 }
-"""Creation parameters, besides ``num_ev``, ``v2g``, ``tours`` and ``name``; ``soc_*``: shares."""
+"""Creation parameters, besides ``num_ev``, ``v2g``, ``tours``, ``tariff`` and ``name``; ``soc_*``
+are shares."""
 
 _LEAST_BLOCK_H = 31 * 24
 _LOOK_H = 7 * 24  # trips behind the horizon that what is required may go back to
@@ -63,6 +71,8 @@ class EVFleetSimulator(DeviceSimulator):
         longest = max(self.calendar.hours, _LEAST_BLOCK_H)
         calendar = replace(self.calendar, hours=longest)
         self._blocks = Blocks(calendar, self._trips, extra_h=_LOOK_H)
+        self._prices = Blocks(self.calendar, self._bids)
+        self._tariffs: list[Mapping[str, Any]] = []
         self._params: list[dict[str, float]] = []
         self._fleets: dict[str, int] = {}
         self._first = np.zeros(1, dtype=np.intp)
@@ -70,16 +80,23 @@ class EVFleetSimulator(DeviceSimulator):
         self._state = ev.State(e_kwh=np.zeros(0), full_kwh=np.zeros(0))
 
     def make(self, model: str, index: int, **params: Any) -> dict[str, Any]:
-        """Create a fleet of ``num_ev`` equal vehicles; ``v2g``: they may discharge."""
+        """Create a fleet of ``num_ev`` equal vehicles; ``v2g``: they may discharge.
+
+        ``tariff`` says which prices ``bid_share_of_import`` is a share of.
+        """
         where = f"{self.sid}.EVFleet-{index}"
         name, tours = params.pop("name", None), params.pop("tours", None)
         num_ev = whole_number(where, "num_ev", params.pop("num_ev", 1), 1)
+        tariff = params.pop("tariff", None) or {}
+        if not isinstance(tariff, Mapping):
+            raise DataError(where, "tariff", tariff, "a table of prices")
         v2g = params.pop("v2g", True)
         if not isinstance(v2g, bool):
             raise DataError(where, "v2g", v2g, "true or false")
         taken = take(where, params, PARAMS)
         soc = number(where, "soc_start", taken.pop("soc_start"), 0.0, 1.0)
         self._sources.append((self._read(tours, num_ev, taken["e_max_kwh"]), name))
+        self._tariffs.append(tariff)
         eid = f"{model}-{index}"
         self._fleets[eid] = index
         vehicles = [self.add("EV", len(self.rows), None) for _ in range(num_ev)]
@@ -102,9 +119,10 @@ class EVFleetSimulator(DeviceSimulator):
         return {"eid": eid, "children": children, "extra_info": fleet_info}
 
     def setup_done(self) -> None:
-        """Place the tours now, so that bad data stops the scenario before it runs."""
+        """Place tours and prices now, so that bad data stops the scenario before it runs."""
         if self.rows:
             self._blocks.at(0)
+            self._prices.at(0)
 
     def advance(self, index: int, inputs: Inputs) -> Outputs:
         """Realise one step and look ahead."""
@@ -127,6 +145,8 @@ class EVFleetSimulator(DeviceSimulator):
             t0_s=self.t0_s(index),
             dt_s=self.step_s,
             dt_h=self.dt_h,
+            rise_eur_per_kwh=self._rise,
+            bid_eur_per_kwh=self._bid(index),
         )
         return self._of_vehicles(done, here, own) | self._of_fleets(done, here, summed)
 
@@ -173,11 +193,30 @@ class EVFleetSimulator(DeviceSimulator):
             for eid, row in zip(self._fleets, rows, strict=True)
         }
 
+    # -- bids ----------------------------------------------------------------------------------
+
+    def _bid(self, index: int) -> Floats:
+        """Bids of the vehicles for the horizon after a step, ``(n, H)`` [EUR/kWh]."""
+        bids, now = self._prices.at(index)
+        ahead = bids[:, now + 1 : now + 1 + self.calendar.horizon]
+        return np.asarray(np.repeat(ahead, np.diff(self._first), axis=0))
+
+    def _bids(self, span: Span, _block: int) -> Floats:
+        """Bids of the fleets in a block, ``(f, T)`` [EUR/kWh]; zeros need no prices."""
+        bids = np.zeros((len(self._fleets), span.n_total))
+        for fleet_row, tariff in enumerate(self._tariffs):
+            share = self._params[int(self._first[fleet_row])]["bid_share_of_import"]
+            if share > 0.0:
+                found = prices_of(tariff, span, base_dir=self.base_dir)
+                bids[fleet_row] = mw_from_kw(share * found.import_eur_per_mwh)
+        return bids
+
     # -- trips ---------------------------------------------------------------------------------
 
     def _stack(self) -> ev.Vehicles:
         given = {name: stacked(self._params, name) for name in self._params[0]}
         self._wear: Floats = mw_from_kw(given["wear_eur_per_mwh"])
+        self._rise: Floats = mw_from_kw(given["wear_rise_eur_per_mwh"])
         return ev.Vehicles(
             capacity_kwh=given["e_max_kwh"],
             p_max_kw=given["p_max_kw"],

@@ -6,6 +6,9 @@ which is an upper limit, or by the envelope of its connection point.
 
 If a weather source sends no forecast lists, the last clearness seen in daylight is taken to
 persist under the moving sun. Without any weather a plant says nothing.
+
+A plant with a measured ``series`` takes its power from there instead; ``kwp`` still rates its
+inverter and scales its forecast error.
 """
 
 from typing import Any
@@ -24,8 +27,11 @@ from peergrid.cosim.common import (
     outlook,
     stacked,
     take,
+    whole_number,
 )
 from peergrid.devices import plant, pv
+from peergrid.errors import DataError
+from peergrid.inputs.plants import plant_power
 from peergrid.inputs.span import Span
 from peergrid.inputs.weather import Site
 from peergrid.units import mw_from_kw
@@ -37,7 +43,8 @@ PARAMS = {
     "tilt_deg": Quantity(high=90.0, default=30.0),
     "azimuth_deg": Quantity(high=360.0, default=180.0),
 }
-"""Creation parameters: peak power [kW], tilt from horizontal, azimuth (180: south)."""
+"""Creation parameters: peak power [kW], tilt from horizontal, azimuth (180: south); besides them
+``name``, and ``series`` with ``bus``: a CSV file of measured power and its column."""
 
 
 class PVSimulator(DeviceSimulator):
@@ -56,27 +63,40 @@ class PVSimulator(DeviceSimulator):
             "altitude_m": site.altitude_m,
         }
         self._params: list[dict[str, float]] = []
+        self._columns: dict[int, tuple[str, int]] = {}
         self._blocks = Blocks(self.calendar, self._look)
         self._clearness = pv.Clearness.usual(0)
 
     def make(self, model: str, index: int, **params: Any) -> dict[str, Any]:
-        """Create one plant from the parameters of :data:`PARAMS` and ``name``."""
-        name = params.pop("name", None)
-        taken = take(f"{self.sid}.PV-{index}", params, PARAMS)
+        """Create one plant from the parameters of :data:`PARAMS`, ``name``, ``series``, ``bus``."""
+        where = f"{self.sid}.PV-{index}"
+        name, series, bus = (params.pop(key, None) for key in ("name", "series", "bus"))
+        taken = take(where, params, PARAMS)
+        if series is not None:
+            if not isinstance(series, str):
+                raise DataError(where, "series", series, "a .csv file")
+            self._columns[len(self._params)] = (series, whole_number(where, "bus", bus, 0))
         self._params.append(taken)
         self._plants = pv.Plants(**{field: stacked(self._params, field) for field in taken})
         self._clearness = pv.Clearness.usual(len(self._params))
         eid = self.add(model, index, name)
         return {"eid": eid, "extra_info": {"name": name or eid, **taken}}
 
+    def setup_done(self) -> None:
+        """Read the series now, so that bad data stops the scenario before it runs."""
+        if self._columns:
+            self._blocks.at(0)
+
     def advance(self, index: int, inputs: Inputs) -> Outputs:
         """Realise one step and look ahead."""
         if not self.rows:
             return {}
         steps = self.calendar.horizon
-        seen, first = self._blocks.at(index)
+        (seen, measured), first = self._blocks.at(index)
         window = seen.window(first, 1 + steps)
         offered = pv.available_kw(self._plants, window, self._sky(inputs, window))
+        known_kw = measured[:, first : first + 1 + steps]
+        offered = np.where(np.isnan(known_kw), offered, known_kw)
         ahead, sigma = self._forecast(offered[:, 1:], index)
         kva = plant.KVA_PER_KW * self._plants.kwp
         p_kw = plant.curtailed(offered[:, 0], self.kw(inputs, "P_set[MW]"), self.room(inputs))
@@ -130,8 +150,19 @@ class PVSimulator(DeviceSimulator):
         unknown = np.isnan(truth_kw)
         return np.where(unknown, np.nan, ahead), np.where(truth_kw > 0.0, sigma, 0.0)
 
-    def _look(self, span: Span, _block: int) -> pv.View:
-        return pv.view(self._plants, middles(span), **self._place)
+    def _look(self, span: Span, _block: int) -> tuple[pv.View, Floats]:
+        """How the plants see the sun, and their measured power ``(n, T)`` [kW]; NaN: none."""
+        measured = np.full((len(self.rows), span.n_total), np.nan)
+        for series in sorted({series for series, _ in self._columns.values()}):
+            rows = [row for row, (own, _) in self._columns.items() if own == series]
+            measured[rows] = plant_power(
+                series,
+                span,
+                buses=[self._columns[row][1] for row in rows],
+                kwp=self._plants.kwp[rows],
+                base_dir=self.base_dir,
+            )
+        return pv.view(self._plants, middles(span), **self._place), measured
 
 
 _CLEARNESS = ("clearness", "diffuse", "t_air_c", "wind_speed_m_s")

@@ -108,10 +108,14 @@ RATED_WEAR_EUR_PER_KWH = 0.01
 C-rate, and converters lose with the square of the current."""
 
 
-def storage_cost(wear_eur_per_kwh: float, rated_kw: float) -> dict[str, float]:
+def storage_cost(
+    wear_eur_per_kwh: float, rated_kw: float, rise_eur_per_kwh: float = RATED_WEAR_EUR_PER_KWH
+) -> dict[str, float]:
     """Cost part of a storage's message: wear per kWh, rising in proportion to the power.
+
+    ``rise_eur_per_kwh``: what a kWh costs more at rated power than at a trickle.
 
     >>> storage_cost(0.005, 10.0)
     {'wear': 0.005, 'quadratic': 0.001}
     """
-    return {"wear": wear_eur_per_kwh, "quadratic": RATED_WEAR_EUR_PER_KWH / max(rated_kw, 1e-3)}
+    return {"wear": wear_eur_per_kwh, "quadratic": rise_eur_per_kwh / max(rated_kw, 1e-3)}

@@ -1,9 +1,11 @@
 """Wholesale prices and the retail tariff that turns them into import and feed-in prices."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,6 +116,30 @@ def load_prices(
         raise DataError("prices", "source", spec, allowed)
     prices = (tariff or Tariff()).apply(wholesale)
     return Prices(**{**prices.__dict__, "source": source})
+
+
+_RULES = ("retail_adder_eur_per_mwh", "feed_in_fee_eur_per_mwh", "feed_in_floor_eur_per_mwh")
+
+
+def prices_of(table: Mapping[str, Any], span: Span, *, base_dir: str | Path = ".") -> Prices:
+    """Prices of a span from a table of tariff keys, as a scenario's ``[prices]`` has them.
+
+    Parameters
+    ----------
+    table
+        ``wholesale``, the keys of :class:`Tariff` and ``timezone``, all with defaults; ``strict``
+        is left to the market.
+    span, base_dir
+        See :func:`load_prices`.
+    """
+    unknown = sorted(set(table) - {"wholesale", "timezone", "strict", *_RULES})
+    if unknown:
+        allowed = f"wholesale, timezone, strict, {', '.join(_RULES)}"
+        raise DataError("tariff", "keys", unknown, allowed)
+    tariff = Tariff(**{key: table[key] for key in _RULES if key in table})
+    tz = str(table.get("timezone", DEFAULT_TZ))
+    spec = str(table.get("wholesale", NL_DAY_AHEAD))
+    return load_prices(spec, span, tariff=tariff, base_dir=base_dir, tz=tz)
 
 
 def _day_ahead(spec: str, year: str, span: Span) -> NDArray[np.float64]:

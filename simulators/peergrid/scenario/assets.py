@@ -66,6 +66,23 @@ class PvTable(Asset):
     azimuth_deg: (
         Annotated[float, Field(ge=0, le=360)] | list[Annotated[float, Field(ge=0, le=360)]]
     ) = Field(default=180.0, description="180: south")
+    series: str | None = Field(
+        default=None, description=".csv of measured power by bus; absent: from the weather"
+    )
+
+    @model_validator(mode="after")
+    def _one_column_each(self) -> "PvTable":
+        if self.series is not None and len(set(self.buses)) != len(self.buses):
+            raise RuleError("buses", self.buses, "each bus once: a series has one column for each")
+        return self
+
+    def params(self, index: int) -> dict[str, Any]:
+        """As for any device; a measured plant is also told the bus that names its column."""
+        given = super().params(index)
+        if given["series"] is None:
+            del given["series"]
+            return given
+        return {**given, "bus": self.buses[index]}
 
 
 class WindTable(Asset):
@@ -114,7 +131,21 @@ class EvTable(Asset):
     soc_departure: Share = Field(default=0.9, description="promised at every departure")
     v2g: bool = Field(default=True, description="may discharge into the grid")
     wear_eur_per_mwh: NonNegative = Field(default=5.0, description="per MWh charged or discharged")
+    wear_rise_eur_per_mwh: NonNegative = Field(
+        default=10.0, description="more per MWh at rated power than at a trickle"
+    )
     tours: str | None = Field(default=None, description=".csv of tours; absent: sampled")
+    bid_share_of_import: Share = Field(
+        default=0.0,
+        description="of the hour's import price: worth of charging, ask of discharging; 0: no bid",
+    )
+
+    def params(self, index: int) -> dict[str, Any]:
+        """As for any device; vehicles without a bid are not told of any."""
+        given = super().params(index)
+        if not self.bid_share_of_import:
+            del given["bid_share_of_import"]
+        return given
 
 
 class ParticipantTable(Table):

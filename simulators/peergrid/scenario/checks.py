@@ -16,6 +16,7 @@ import numpy as np
 from peergrid.errors import DataError, ModelError
 from peergrid.inputs.forecast import MAX_LEAD_H
 from peergrid.inputs.loads import bus_loads
+from peergrid.inputs.plants import check_columns, plant_power
 from peergrid.inputs.prices import Tariff, load_prices
 from peergrid.inputs.span import HOUR_S, Span
 from peergrid.inputs.tours import read_tours
@@ -103,6 +104,7 @@ def check_inputs(setup: Setup, where: str) -> None:
     _check_prices(setup, span, where)
     _check_weather(setup, span, where)
     _check_loads(setup, span, where)
+    _check_plants(setup, span, where)
     _check_turbines(setup, where)
     _check_tours(setup, where)
 
@@ -182,6 +184,19 @@ def _check_loads(setup: Setup, span: Span, where: str) -> None:
             bus_ids=[load.bus for load in checked],
             base_dir=setup.base_dir,
         )
+
+
+def _check_plants(setup: Setup, span: Span, where: str) -> None:
+    """Measured plants: a column for each, none left over, no more than their peak power."""
+    for k, table in enumerate(setup.scenario.pv):
+        if table.series is None or setup.scenario.simulators.pv is not None:
+            continue
+        kwp = [table.params(row)["kwp"] for row in range(len(table.buses))]
+        with naming(where, f"pv[{k}].series", table.series):
+            check_columns(table.series, buses=table.buses, tz=span.tz, base_dir=setup.base_dir)
+            plant_power(
+                table.series, span, buses=table.buses, kwp=np.array(kwp), base_dir=setup.base_dir
+            )
 
 
 def _check_turbines(setup: Setup, where: str) -> None:

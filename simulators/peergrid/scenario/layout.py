@@ -62,6 +62,11 @@ class Device:
         """Whether its ``P[MW]`` counts load or generation positive."""
         return "load" if self.part == "load" else "generation"
 
+    @property
+    def needs_weather(self) -> bool:
+        """Whether its power depends on the weather."""
+        return self.part in ("pv", "wind") and "series" not in self.params
+
 
 @dataclass(frozen=True, kw_only=True)
 class Participant:
@@ -95,7 +100,7 @@ class Layout:
     @property
     def needs_weather(self) -> bool:
         """Whether anything depends on the weather."""
-        return bool(self.devices.get("pv") or self.devices.get("wind"))
+        return any(device.needs_weather for found in self.devices.values() for device in found)
 
     def layers(self, part: str) -> list[list[Device]]:
         """Devices of a part by the simulator they live in."""

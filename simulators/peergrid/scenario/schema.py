@@ -107,6 +107,11 @@ class Market(Table):
     """Who clears, how, and who pays for what."""
 
     mechanism: Literal["p2p", "none"] = "p2p"
+    network: Literal["envelope", "ac", "none"] = Field(
+        default="envelope",
+        description="what the clearing must respect: the envelopes, the exact AC network itself, "
+        "or nothing",
+    )
     settlement: Literal["mid-market", "marginal", "sdr"] = "mid-market"
     losses_paid_by: Literal["operator", "participants"] = "operator"
     network_fee_eur_per_mwh: NonNegative = Field(default=10.0, description="on every trade")

@@ -147,16 +147,19 @@ class Setup:
         """Creation parameters of the vehicles that one table has in one simulator."""
         first = members[0]
         name = {"name": f"EVFleet-{first.layer}.{first.table}"} if first.layer else {}
-        return {"num_ev": len(members), **first.params, **name}
+        tariff = {"tariff": self._tariff()} if "bid_share_of_import" in first.params else {}
+        return {"num_ev": len(members), **first.params, **tariff, **name}
+
+    def _tariff(self) -> dict[str, Any]:
+        """The prices of the scenario, as the market and whoever bids by them take them."""
+        return {**self.scenario.prices.model_dump(), "timezone": self.scenario.timezone}
 
     def market_params(self) -> dict[str, Any]:
         """Creation parameters of the market."""
-        scenario = self.scenario
-        tariff = {**scenario.prices.model_dump(), "timezone": scenario.timezone}
         return {
             "participants": [participant.on_wire() for participant in self.layout.participants],
-            "network": scenario.network.case,
-            "tariff": tariff,
+            "network": self.scenario.network.case,
+            "tariff": self._tariff(),
             "settings": self._market_settings(),
         }
 
@@ -164,6 +167,8 @@ class Setup:
         scenario = self.scenario
         network = scenario.network.model_dump(exclude={"case"})
         market = scenario.market.model_dump(exclude_none=True)
+        if market["network"] == "envelope":
+            del market["network"]  # the market's own default
         return {
             **network,
             **market,

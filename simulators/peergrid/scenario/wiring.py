@@ -164,8 +164,8 @@ def _create_layer(wired: Wired, part: str, layer: list[Device]) -> None:
 
 
 def _connect(wired: Wired) -> None:
-    for part in ("pv", "wind"):
-        for device in wired.setup.layout.devices.get(part, ()):
+    for device in _all_devices(wired):
+        if device.needs_weather:
             wired.link(wired.weather, wired.devices[device.name], *WEATHER, *FORECASTS)
     _connect_grid(wired)
     _connect_market(wired)
