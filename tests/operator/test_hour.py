@@ -11,7 +11,7 @@ from peergrid.envelopes.envelope import Network
 from peergrid.envelopes.feedback import Measurements
 from peergrid.errors import SolverError
 from peergrid.network.linear import lindistflow
-from peergrid.operator import hour as module
+from peergrid.operator import trade
 from peergrid.operator.community import Community, Inbox
 from peergrid.operator.hour import Outbox, hour
 from peergrid.operator.state import State, from_plain
@@ -244,11 +244,11 @@ def test_a_clearing_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     community = tiny.community()
     state, outbox = play(community, 2)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise SolverError("out of luck")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "clear", fail)
+        patched.setattr(trade, "clear", fail)
         state, failed = hour(community, state, following(community, outbox, 2))
     assert failed.clearing is None
     assert np.isnan(failed.set_point_kw).all()

@@ -188,7 +188,7 @@ class MarketSimulator(Simulator):
         for r, point in enumerate(outbox.set_point_kw):
             outputs[f"Resource-{r}"] = {
                 "P_set[MW]": None if math.isnan(point) else mw_from_kw(float(point)),
-                "Q_set[MVar]": None,
+                "Q_set[MVar]": _or_none(mw_from_kw(float(outbox.set_point_kvar[r]))),
             }
         for bus, row in self._meters.items():
             outputs[f"Meter-{bus}"] = {"model_error": _or_none(outbox.errors_pu[row])}
@@ -265,9 +265,9 @@ def _participant(community: Community, i: int, outbox: Outbox) -> dict[str, Any]
         values |= {
             "price[EUR/MWh]": kw_from_mw(float(clearing.price_eur_per_kwh[i, 0])),
             "price_energy[EUR/MWh]": kw_from_mw(float(clearing.theta_eur_per_kwh[pool, 0])),
-            "price_loss[EUR/MWh]": 0.0,
+            "price_loss[EUR/MWh]": kw_from_mw(float(clearing.loss_price_eur_per_kwh[i, 0])),
             "price_congestion[EUR/MWh]": kw_from_mw(float(clearing.congestion_eur_per_kwh[i, 0])),
-            "price_q[EUR/MVArh]": 0.0,
+            "price_q[EUR/MVArh]": kw_from_mw(float(clearing.price_eur_per_kvarh[i, 0])),
         }
     if money is not None:
         values |= {

@@ -28,6 +28,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "settlement": RULES,
     "losses_paid_by": ("operator", "participants"),
     "enforcement": ("hard", "soft"),
+    "network": ("envelope", "ac", "none"),
 }
 
 
@@ -115,11 +116,15 @@ def community_of(
         horizon=int(options.pop("horizon", 24)),
         mechanism=options.pop("mechanism", "p2p"),
         envelopes=envelopes.pop("kind", "doe"),
+        clears_on=options.pop("network", "envelope"),
         confidence=float(envelopes.pop("confidence", 0.95)),
         feedback=bool(envelopes.pop("feedback", True)),
         terms=terms,
         settings=_iteration(options),
     )
+    if community.clears_on == "ac" and community.mechanism == "none":
+        wanted = "envelope or none: with mechanism = none there is no market to keep to the grid"
+        raise DataError(sid, "network", "ac", wanted)
     unknown = sorted({*options, *envelopes})
     if unknown:
         raise DataError(sid, "settings", unknown, "only known settings (see the README)")
@@ -132,7 +137,7 @@ def _iteration(options: dict[str, Any]) -> Settings:
     if "max_iterations" in options:
         changes["max_iterations"] = int(options.pop("max_iterations"))
     if "tolerance" in options:
-        changes["tolerance_gap"] = float(options.pop("tolerance"))
+        return Settings(**changes).tightened(float(options.pop("tolerance")))
     return Settings(**changes)
 
 

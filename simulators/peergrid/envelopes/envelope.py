@@ -143,12 +143,21 @@ def _peak(wishes: Wishes) -> Wishes:
     )
 
 
-def _limits(network: Network, correction: Correction, hours: int) -> Limits:
-    """The band, narrowed where the meters disagree with the model; never beyond its middle."""
-    shape = (network.feeder.n_bus, hours)
+def band(network: Network, correction: Correction) -> tuple[Floats, Floats]:
+    """Lower and upper voltage ``(n,)`` [pu], narrowed where the meters disagree with the model.
+
+    Never beyond the middle of the band.
+    """
     middle = (network.v_min_pu + network.v_max_pu) / 2.0
     upper = np.maximum(network.v_max_pu - correction.narrow_upper_pu, middle)
     lower = np.minimum(network.v_min_pu + correction.narrow_lower_pu, middle)
+    return lower, upper
+
+
+def _limits(network: Network, correction: Correction, hours: int) -> Limits:
+    """The narrowed band in every hour."""
+    shape = (network.feeder.n_bus, hours)
+    lower, upper = band(network, correction)
     return Limits(
         v_min_pu=np.broadcast_to(lower[:, None], shape),
         v_max_pu=np.broadcast_to(upper[:, None], shape),

@@ -22,8 +22,11 @@ Floats = NDArray[np.float64]
 Propose = Callable[[Floats, Floats], Floats]
 
 
+RESTART = 2.0  # growth of the residual at which the acceleration forgets
+ASTRAY = 20.0  # growth at which it goes back to the best point
 STALLED = 0.1  # an accelerated step so much shorter than the plain one cancels it
 STILL = 8
+LATE = 50
 BALANCE_AT = 10.0
 BALANCE_STEP = 5.0
 
@@ -65,13 +68,13 @@ class Settings:
     coupling_share
         Weight of a coupling row relative to an agent of its size.
     balance_until
-        Iteration after which the penalty is frozen; until then residual balancing may change it.
+        Iteration until which residual balancing may often change the penalty; then rarely.
     """
 
     rho: float | None = None
     tolerance_kw: float = 0.1
     tolerance_share: float = 1e-4
-    tolerance_eur_per_kwh: float = 2e-5
+    tolerance_eur_per_kwh: float = 1e-5
     tolerance_pu: float = 5e-5
     tolerance_gap: float = 1e-4
     check_every: int = 5
@@ -80,6 +83,17 @@ class Settings:
     price_unit_eur_per_kwh: float = 0.1
     coupling_share: float = 8.0
     balance_until: int = 100
+
+    def tightened(self, gap: float) -> "Settings":
+        """The same settings for a duality gap; residuals may not end the iteration before it."""
+        share = min(gap / self.tolerance_gap, 1.0)
+        return replace(
+            self,
+            tolerance_gap=gap,
+            tolerance_kw=share * self.tolerance_kw,
+            tolerance_share=share * self.tolerance_share,
+            tolerance_eur_per_kwh=share * self.tolerance_eur_per_kwh,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,8 +112,9 @@ class State:
         What the curved block observed at the proposals.
     iteration, primal_kw, dual_eur_per_kwh, violation_pu, history
         Where the iteration stands, and the primal residuals so far.
-    best_norm, past
-        Memory of the acceleration.
+    least_norm, best, past
+        Memory of the acceleration: least residual since the last restart, best point (norm, T,
+        residual), last points (T, residual).
     """
 
     target: Floats
@@ -112,7 +127,8 @@ class State:
     dual_eur_per_kwh: float = np.inf
     violation_pu: float = 0.0
     history: tuple[tuple[float, float], ...] = ()
-    best_norm: float = np.inf
+    least_norm: float = np.inf
+    best: tuple[float, Floats, Floats] | None = None
     past: tuple[tuple[Floats, Floats], ...] = ()
 
 
@@ -131,15 +147,16 @@ def balance_factor(state: State, settings: Settings) -> float:
     """By how much to change the penalty so that both residuals near their tolerances alike.
 
     Residual balancing (He, Yang and Wang 2000, J. Optimization Theory and Applications 106(2)) on
-    residuals relative to their tolerances, in steps of at most ``BALANCE_STEP``. From the
-    iteration on at which the penalty is frozen, it only rises, and only where all proposals stand
-    still although they do not agree: a price has far to go, and goes in proportion to the penalty.
+    residuals relative to their tolerances, in steps of at most ``BALANCE_STEP`` and ever more
+    rarely: convergence needs a penalty that is constant in the end. It also rises where all
+    proposals stand still although they do not agree: a price has far to go, and goes in proportion
+    to the penalty.
     """
     primal = state.primal_kw / settings.tolerance_kw
     dual = state.dual_eur_per_kwh / settings.tolerance_eur_per_kwh
     if primal > 1.0 and dual < BALANCE_AT and _stands_still(state):
         return BALANCE_STEP
-    if settings.balance_until < state.iteration:
+    if settings.balance_until < state.iteration and state.iteration % LATE:
         return 1.0
     ratio = max(primal, 1e-12) / max(dual, 1e-12)
     if 1.0 / BALANCE_AT < ratio < BALANCE_AT:
@@ -157,7 +174,7 @@ def _stands_still(state: State) -> bool:
 def rebalanced(state: State, factor: float) -> State:
     """The state under penalties ``factor`` times as large: same prices, no memory."""
     target = state.projection + (state.asked - state.proposal) / factor
-    return replace(state, target=target, past=(), best_norm=np.inf)
+    return replace(state, target=target, past=(), least_norm=np.inf, best=None)
 
 
 def step(
@@ -174,10 +191,17 @@ def step(
     dual = float(np.abs(weight[:, None] * (projection - state.projection)).max()) / dt_h
     norm = float(np.sqrt((weight[:, None] * residual**2).sum()))
     past = (*state.past, (asked, residual))[-(settings.memory + 1) :]
-    if norm > 2.0 * state.best_norm:
-        past = past[-1:]
+    least, best = state.least_norm, state.best
+    if best is None or norm <= best[0]:
+        best = (norm, asked, residual)
+    if norm > ASTRAY * best[0]:  # a plain step from the best point, and nothing remembered
+        past, following, least, best = (), best[1] + best[2], np.inf, None
+    else:
+        if norm > RESTART * least:
+            past, least = past[-1:], norm
+        following, least = _accelerate(past, weight), min(norm, least)
     return State(
-        target=_accelerate(past, weight),
+        target=following,
         asked=asked,
         proposal=proposal,
         projection=projection,
@@ -187,7 +211,8 @@ def step(
         dual_eur_per_kwh=dual,
         violation_pu=0.0 if seen is None else seen.violation_pu,
         history=(*state.history, (primal, dual)),
-        best_norm=min(norm, state.best_norm) if len(past) > 1 else norm,
+        least_norm=least,
+        best=best,
         past=past,
     )
 

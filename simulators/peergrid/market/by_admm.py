@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from peergrid.market import admm
 from peergrid.market.coupling import Coupling
+from peergrid.market.participant import Agents
 from peergrid.market.problem import Problem, check, fold_boxes
 from peergrid.market.report import report
 from peergrid.market.result import Clearing, Warm
@@ -39,6 +40,25 @@ def clear_by_admm(
     check(problem)
     if problem.grid is None:
         problem = replace(problem, agents=problem.agents.without_reactive())
+    found, fixed = _iterate(problem, settings, certify, warm)
+    if fixed is None:
+        return found
+    whole, _ = _iterate(replace(problem, agents=fixed), settings, certify, found.warm)
+    extra = whole.objective_eur - found.objective_eur
+    return replace(
+        whole,
+        iterations=found.iterations + whole.iterations,
+        history=found.history + whole.history,
+        dual_history=found.dual_history + whole.dual_history,
+        lower_bound_eur=found.lower_bound_eur,
+        integer_gap=extra / max(abs(found.objective_eur), 1.0),
+    )
+
+
+def _iterate(
+    problem: Problem, settings: admm.Settings, certify: bool, warm: Warm | None
+) -> tuple[Clearing, Agents | None]:
+    """One run of the iteration; and the agents with their cycles fixed, if there are any."""
     folded = fold_boxes(problem)
     setup, state = start(set_up(folded, settings, certify=certify), warm)
     settings = setup.settings
@@ -59,7 +79,12 @@ def clear_by_admm(
     state, _, status = admm.solve(
         state, folded.agents.propose, setup.coupling, settings, folded.dt_h, look
     )
-    return _with_private_congestion(problem, folded, report(setup, state, status))
+    found = _with_private_congestion(problem, folded, report(setup, state, status))
+    if len(problem.agents.cycling) == 0:
+        return found, None
+    rows = setup.coupling.agents
+    asked = state.asked[:rows], setup.coupling.weight[:rows]
+    return found, problem.agents.with_best_starts(*asked)
 
 
 def _is_certified(found: Clearing, settings: admm.Settings) -> bool:

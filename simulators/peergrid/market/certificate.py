@@ -12,7 +12,8 @@ a branch contributes ``-|a|^2 / (4 epsilon)`` per unit of its parent's squared v
 squared voltage is then at one of its limits. A relaxation bounds from below always; the bound
 meets the cost where the relaxation is exact. Where ``epsilon`` is not positive (losses would be
 welcome: a voltage at its upper limit under back-feed, or a negative price) the multipliers of that
-hour's limits are scaled down until it is, which keeps the bound valid and makes it loose.
+hour's limits are scaled down until it is, which keeps the bound valid and makes it loose. A branch
+with a current limit needs no scaling: a multiplier of that limit makes its ``epsilon`` positive.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class NetworkDual:
     value_eur
         Its dual value, fixed injections included.
     is_tight
-        ``(T,)`` hours whose multipliers did not have to be scaled down.
+        ``(T,)`` hours whose multipliers are those of the exact state, unchanged.
     """
 
     paid_eur_per_kwh: Floats
@@ -51,40 +52,49 @@ class NetworkDual:
 def network_dual(network: AcNetwork, seen: Seen, theta: Floats, slots: Floats) -> NetworkDual:
     """Dual value of the network at prices of the import ``(T,)`` and the slots ``(m, T)``."""
     mu, kappa = network.multipliers(slots)
-    share = _dual_feasible_share(seen.state, theta, mu, kappa)
+    share = _dual_feasible_share(network.grid, seen.state, theta, mu, kappa)
     found = adjoint(seen.state, theta, share * mu, share * kappa)
-    value = _relaxed_value(network.grid, seen.state, found, share * kappa)
+    value, added = _relaxed_value(network.grid, seen.state, found, share * kappa)
     fixed = (found.p * network.firm_kw + found.q * network.firm_kvar).sum()
     return NetworkDual(
         paid_eur_per_kwh=-network.at_agents(found),
         value_eur=network.balance.dt_h * (float(value.sum()) + float(fixed)),
-        is_tight=share == 1.0,
+        is_tight=(share == 1.0) & ~added,
     )
 
 
-def _dual_feasible_share(state: BranchState, theta: Floats, mu: Floats, kappa: Floats) -> Floats:
+def _dual_feasible_share(
+    grid: Grid, state: BranchState, theta: Floats, mu: Floats, kappa: Floats
+) -> Floats:
     """Largest share of each hour's multipliers, by bisection, that leaves losses a cost."""
     share, low, high = (np.full(len(theta), start) for start in (1.0, 0.0, 1.0))
-    if _losses_cost(state, theta, mu, kappa).all():
+    if _losses_cost(grid, state, theta, mu, kappa).all():
         return share
     for _ in range(HALVINGS):
-        good = _losses_cost(state, theta, share * mu, share * kappa)
+        good = _losses_cost(grid, state, theta, share * mu, share * kappa)
         low, high = np.where(good, share, low), np.where(good, high, share)
         share = np.where(good & (share == 1.0), 1.0, (low + high) / 2.0)
     return np.where(low == 1.0, 1.0, low)
 
 
-def _losses_cost(state: BranchState, theta: Floats, mu: Floats, kappa: Floats) -> NDArray[np.bool_]:
+def _losses_cost(
+    grid: Grid, state: BranchState, theta: Floats, mu: Floats, kappa: Floats
+) -> NDArray[np.bool_]:
     """Hours in which a larger current costs something in every branch that can lose."""
     feeder = state.feeder
-    lossy = (feeder.r_pu != 0.0) | (feeder.x_pu != 0.0)
+    lossy = ((feeder.r_pu != 0.0) | (feeder.x_pu != 0.0)) & np.isinf(grid.i_max_sq)
     lossy[0] = False
     epsilon = adjoint(state, theta, mu, kappa).current[lossy]
     return np.asarray((epsilon > 0.0).all(axis=0))
 
 
-def _relaxed_value(grid: Grid, state: BranchState, found: Adjoint, kappa: Floats) -> Floats:
-    """Least of the network's Lagrangian over the relaxed branch flow set, ``(T,)`` [EUR/h]."""
+def _relaxed_value(
+    grid: Grid, state: BranchState, found: Adjoint, kappa: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Least of the network's Lagrangian over the relaxed branch flow set, ``(T,)`` [EUR/h].
+
+    And in which hours multipliers of currents were added to have one.
+    """
     feeder, n_sq = grid.feeder, state.n_sq[:, None]
     base_kw = float(kw_from_pu(1.0, feeder.base_mva))
     alpha, beta, gamma = -base_kw * found.p, -base_kw * found.q, found.voltage
@@ -93,13 +103,19 @@ def _relaxed_value(grid: Grid, state: BranchState, found: Adjoint, kappa: Floats
     a_p = alpha[up] - alpha - 2.0 * r * gamma
     a_q = beta[up] - beta - 2.0 * x * gamma
     squared = a_p**2 + a_q**2
-    epsilon = found.current
     lossless = (r == 0.0) & (x == 0.0)
+    most = grid.i_max_sq[:, None] / n_sq
+    # kappa l_max + |a|^2 v / (4 epsilon) is least, at the highest v, for this epsilon
+    high = grid.band_sq[1][up] * n_sq[up]
+    high[up == 0] = np.broadcast_to(state.v[0], high.shape)[up == 0]
+    with np.errstate(invalid="ignore"):
+        wanted = np.where(np.isfinite(most), np.sqrt(squared * high / most) / 2.0, found.current)
+    epsilon = np.maximum(found.current, wanted)
     with np.errstate(divide="ignore", invalid="ignore"):
-        drop = np.where(
-            squared <= 1e-24, 0.0, np.where(epsilon > 0.0, squared / (4 * epsilon), np.inf)
-        )
-    drop = np.where(lossless, 0.0, drop)
+        drop = np.where(epsilon > 0.0, squared / (4.0 * epsilon), np.inf)
+    drop = np.where(lossless | (squared <= 1e-24), 0.0, drop)
+    extra = np.where(lossless, 0.0, epsilon - found.current) / n_sq
+    kappa = kappa + extra
     share = gamma - drop
     share[0] = 0.0
     coefficient = (feeder.g_sh_pu / state.n_sq)[:, None] * alpha
@@ -112,4 +128,4 @@ def _relaxed_value(grid: Grid, state: BranchState, found: Adjoint, kappa: Floats
     value = np.where(coefficient == 0.0, 0.0, coefficient * at).sum(axis=0)
     limited = np.isfinite(grid.i_max_sq)
     current = (kappa[limited] * grid.i_max_sq[limited, None]).sum(axis=0)
-    return np.asarray(value - current)
+    return np.asarray(value - current), np.asarray((extra > 0.0).any(axis=0))

@@ -164,7 +164,7 @@ class CurvedCoupling(Coupling):
             return move
         seen = np.matmul(self.curved.slopes, move.T[:, :, None])
         back = np.matmul(self.reach, np.matmul(self.capacitance, seen))
-        return move - back[:, :, 0].T
+        return np.asarray(move - back[:, :, 0].T)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,11 +202,11 @@ def build(
         "weight": weight,
     }
     if curved is None:
-        return Coupling(inverse=np.linalg.inv(metric), **parts)
+        return Coupling(inverse=np.asarray(np.linalg.inv(metric)), **parts)
     leading = linear + len(curved.lead)
     metric = metric + curved.curvature
     metric += curved.lead.T @ (weight[linear:leading, None] * curved.lead)
-    inverse = np.linalg.inv(metric)
+    inverse: Floats = np.asarray(np.linalg.inv(metric))
     reach = np.matmul(inverse, curved.slopes.transpose(0, 2, 1))
     small = np.diag(1.0 / weight[leading:]) + np.matmul(curved.slopes, reach)
     return CurvedCoupling(

@@ -18,6 +18,7 @@ from peergrid.devices.flexibility import Flexibility, Storage
 from peergrid.errors import DataError, ModelError
 from peergrid.market import cycle_prox, storage_prox
 from peergrid.market.blocks.inverter import Inverters
+from peergrid.market.burning import burning_kw
 from peergrid.market.cycle_prox import Cycles, build_cycles
 from peergrid.market.reactive import Reactive, build_reactive
 
@@ -142,9 +143,16 @@ class Agents:
         return value
 
     def cost(self, p_kw: Floats) -> Floats:
-        """Cost of proposed schedules ``(R, T)`` per agent [EUR]; storages: without burning."""
-        charge, discharge = np.maximum(-p_kw, 0.0), np.maximum(p_kw, 0.0)
-        return self._cost(p_kw, charge[self.stores], discharge[self.stores])
+        """Cost of proposed schedules ``(R, T)`` per agent [EUR], with what storages must burn."""
+        burnt = np.nan_to_num(self.burning_kw(p_kw))
+        net = p_kw[self.stores]
+        return self._cost(p_kw, np.maximum(-net, 0.0) + burnt, np.maximum(net, 0.0) + burnt)
+
+    def burning_kw(self, p_kw: Floats) -> Floats:
+        """What the storages ``(S, T)`` charge and discharge at once under ``(R, T)`` [kW]."""
+        if p_kw.shape != self.shape:
+            raise DataError("agents", "schedule_kw", p_kw.shape, f"shape {self.shape}")
+        return burning_kw(self.storage, self.dt_h, p_kw[self.stores])
 
     def inverters(self) -> Inverters:
         """Second proposals of the resources whose active and reactive power limit each other."""

@@ -32,7 +32,8 @@ class Grid:
     v_min_pu, v_max_pu
         Voltage band: one number, or anything that broadcasts to ``(n, T)``.
     loading
-        Share of the branches' ratings that may be used; None: currents are not limited.
+        Share of the branches' ratings that may be used, one number or ``(n,)``; None: currents are
+        not limited.
     """
 
     feeder: Feeder
@@ -42,7 +43,7 @@ class Grid:
     background_kvar: Floats
     v_min_pu: float | Floats = 0.9
     v_max_pu: float | Floats = 1.1
-    loading: float | None = None
+    loading: float | Floats | None = None
 
     @classmethod
     def of(
@@ -78,7 +79,7 @@ class Grid:
         """Squared current limit of each branch ``(n,)`` [pu of the child]; infinite without."""
         limit = np.full(self.feeder.n_bus, np.inf)
         if self.loading is not None:
-            limit[1:] = np.square(self.loading * self.feeder.i_max_pu[1:])
+            limit[1:] = np.square(self.loading * self.feeder.i_max_pu)[1:]
         return limit
 
     def firm_injections(self, firm_kw: Floats) -> tuple[Floats, Floats]:

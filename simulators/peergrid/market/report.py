@@ -20,6 +20,7 @@ from peergrid.network.power_flow import PowerFlow
 
 Floats = NDArray[np.float64]
 EXACT_GAP = 1e-4
+KEPT_PU = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +73,7 @@ def report(setup: Setup, state: admm.State, status: admm.Status) -> Clearing:
         box_violation_kw=setup.boxes.violation_kw(inside),
         warm=_warm(setup, proposal, price[: setup.balance_rows.stop], slots),
         grid=grid,
-        relaxation=None if dual is None else verdict(objective, bound, bool(dual.is_tight.all())),
+        relaxation=_verdict(objective, bound, dual, grid),
     )
 
 
@@ -115,14 +116,25 @@ def grid_state(grid: Grid, flow: PowerFlow) -> GridState:
     )
 
 
-def verdict(objective: float, bound: float, tight: bool) -> Relaxation:
+def _verdict(
+    objective: float, bound: float, dual: NetworkDual | None, grid: GridState | None
+) -> Relaxation | None:
     """Whether the relaxed branch flow model is exact, judged by its bound on the AC objective."""
+    if dual is None or grid is None:
+        return None
     gap = (objective - bound) / max(abs(objective), 1.0) if np.isfinite(bound) else float("inf")
+    broken = max(grid.violation_pu.max(initial=0.0), grid.overload.max(initial=0.0))
+    if broken > KEPT_PU:
+        words = f"unknown: the schedule still breaks a limit by {broken:.1e}"
+        return Relaxation(is_exact=False, gap=gap, verdict=words)
+    tight = bool(dual.is_tight.all())
     if tight and gap <= EXACT_GAP:
         words = f"exact: its bound meets the AC objective to {max(gap, 0.0):.1e}"
         return Relaxation(is_exact=True, gap=gap, verdict=words)
-    cause = "a limit or a price rewards losses" if not tight else "not proven here"
+    cause = "not proven here" if tight else "a limit or a price rewards losses"
     words = f"inexact: its bound lies {100.0 * gap:.3g} % below the AC objective ({cause})"
+    if not np.isfinite(bound):
+        words = "inexact: no bound, for an hour's price rewards losses that nothing limits"
     return Relaxation(is_exact=False, gap=gap, verdict=words)
 
 

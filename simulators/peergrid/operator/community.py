@@ -51,6 +51,9 @@ class Community:
         ``p2p``: one retail account for all; ``none``: everyone alone with the retailer.
     envelopes
         ``doe``, ``static`` or ``none``.
+    clears_on
+        What the clearing respects besides contracts: ``envelope``, ``ac`` (envelopes, if any, and
+        the exact network) or ``none``.
     confidence
         Of the margins on firm load.
     feedback
@@ -67,6 +70,7 @@ class Community:
     horizon: int
     mechanism: Literal["p2p", "none"] = "p2p"
     envelopes: Literal["doe", "static", "none"] = "doe"
+    clears_on: Literal["envelope", "ac", "none"] = "envelope"
     confidence: float = 0.95
     feedback: bool = True
     terms: Terms = field(default_factory=Terms)

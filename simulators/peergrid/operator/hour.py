@@ -12,16 +12,13 @@ from peergrid.envelopes import envelope
 from peergrid.envelopes.boxes import Boxes, Wishes
 from peergrid.envelopes.envelope import Envelope
 from peergrid.envelopes.feedback import Correction, correct, known_or_zero
-from peergrid.errors import ModelError, SolverError
-from peergrid.market import admm
-from peergrid.market.clearing import clear
-from peergrid.market.problem import Problem, fold_boxes
 from peergrid.market.result import Clearing
 from peergrid.market.settlement import Hour, Settlement, settle
 from peergrid.operator.community import Community, Event, Inbox
 from peergrid.operator.fallback import firm_boxes, patch
 from peergrid.operator.reading import Reading, read, wishes
 from peergrid.operator.state import Pending, State
+from peergrid.operator.trade import Terrain, trade
 
 Floats = NDArray[np.float64]
 SET_POINT_TOLERANCE_KW = 1e-3
@@ -35,7 +32,7 @@ class Outbox:
 
     Parameters
     ----------
-    set_point_kw
+    set_point_kw, set_point_kvar
         ``(R,)``, NaN: no set-point.
     position_kw, position_kvar
         ``(N,)`` cleared injection.
@@ -56,6 +53,7 @@ class Outbox:
     """
 
     set_point_kw: Floats
+    set_point_kvar: Floats
     position_kw: Floats
     position_kvar: Floats
     boxes: Boxes
@@ -81,7 +79,9 @@ def hour(community: Community, state: State, inbox: Inbox) -> tuple[State, Outbo
     boxes, found, static = _envelopes(
         community, state, wanted, correction, background, bool(reading.heard.any()), events
     )
-    clearing = _clear(community, state, inbox, reading, boxes, events)
+    clearing = trade(
+        community, state, inbox, reading, Terrain(boxes, correction, background), events
+    )
     position = reading.firm_kw[:, 0] if clearing is None else clearing.position_kw[:, 0]
     pending = _pending(community, inbox, reading, boxes, position, clearing)
     memory = State(
@@ -95,8 +95,9 @@ def hour(community: Community, state: State, inbox: Inbox) -> tuple[State, Outbo
     )
     return memory, Outbox(
         set_point_kw=_set_points(community, reading, clearing),
+        set_point_kvar=_reactive_set_points(community, reading, clearing),
         position_kw=position,
-        position_kvar=reading.firm_kvar[:, 0],
+        position_kvar=_reactive_position(reading, clearing),
         boxes=boxes.hour(0),
         envelope=found,
         clearing=clearing,
@@ -177,71 +178,6 @@ def _envelopes(
     return boxes, found, None
 
 
-def _rights(community: Community, reading: Reading, boxes: Boxes) -> Boxes:
-    """Envelopes within what each participant may do; firm injection always stays possible."""
-    low, high = [], []
-    for participant in community.participants:
-        sell = participant.export_limit_kw if participant.may_sell else 0.0
-        buy = participant.import_limit_kw if participant.may_buy else 0.0
-        high.append(np.inf if sell is None else sell)
-        low.append(-np.inf if buy is None else -buy)
-    firm = reading.firm_kw
-    low_kw, high_kw = np.array(low)[:, None], np.array(high)[:, None]
-    return boxes.within_p(np.minimum(low_kw, firm), np.maximum(high_kw, firm))
-
-
-def _clear(
-    community: Community,
-    state: State,
-    inbox: Inbox,
-    reading: Reading,
-    boxes: Boxes,
-    events: list[Event],
-) -> Clearing | None:
-    """Clear the market; without flexible resources there is nothing to ask, but still trades."""
-    limited = _rights(community, reading, boxes)
-    owner = community.owner[reading.flexible]
-    reach_high, reach_low = reading.firm_kw.copy(), reading.firm_kw.copy()
-    np.add.at(reach_high, owner, reading.agents.p_max_kw)
-    np.add.at(reach_low, owner, reading.agents.p_min_kw)
-    problem = Problem(
-        agents=reading.agents,
-        owner=owner,
-        pool=community.pool,
-        firm_kw=reading.firm_kw,
-        price_import_eur_per_kwh=inbox.price_import_eur_per_kwh,
-        price_feed_in_eur_per_kwh=inbox.price_feed_in_eur_per_kwh,
-        box_min_kw=np.minimum(limited.p_min_kw, reach_high),
-        box_max_kw=np.maximum(limited.p_max_kw, reach_low),
-    )
-    problem = _release(community, problem, events)
-    warm = state.warm if state.warm_keys == tuple(int(r) for r in reading.flexible) else None
-    try:
-        clearing = clear(problem, community.settings, warm)
-    except (ModelError, SolverError, FloatingPointError, np.linalg.LinAlgError) as error:
-        events.append(Event("market", f"clearing failed ({error}): no trade this hour"))
-        return None
-    if not np.isfinite(clearing.schedule_kw).all():
-        events.append(Event("market", "clearing gave no numbers: no trade this hour"))
-        return None
-    if clearing.status is admm.Status.ITERATION_LIMIT:
-        events.append(Event("market", "clearing stopped at its iteration limit", clearing.gap))
-    return clearing
-
-
-def _release(community: Community, problem: Problem, events: list[Event]) -> Problem:
-    """Lift envelopes inside which a storage could not meet its energy bounds (a departure)."""
-    stuck = fold_boxes(problem).agents.unreachable()
-    if not stuck.any():
-        return problem
-    low, high = problem.box_min_kw.copy(), problem.box_max_kw.copy()
-    for index in np.unique(problem.owner[stuck]):
-        low[index], high[index] = -np.inf, np.inf
-        name = community.participants[index].name
-        events.append(Event(name, "envelope too narrow for the energy promised: not enforced"))
-    return replace(problem, box_min_kw=low, box_max_kw=high)
-
-
 def _set_points(community: Community, reading: Reading, clearing: Clearing | None) -> Floats:
     """Set-point of each resource; none where the device does the same by itself."""
     points = np.full(len(community.names), np.nan)
@@ -251,6 +187,24 @@ def _set_points(community: Community, reading: Reading, clearing: Clearing | Non
     same = np.abs(asked - reading.agents.p_ref_kw[:, 0]) <= SET_POINT_TOLERANCE_KW
     points[reading.flexible] = np.where(reading.runs_free & same, np.nan, asked)
     return points
+
+
+def _reactive_set_points(
+    community: Community, reading: Reading, clearing: Clearing | None
+) -> Floats:
+    """Reactive set-point of the resources that offer any, where the network was cleared."""
+    points = np.full(len(community.names), np.nan)
+    if clearing is not None and clearing.grid is not None:
+        asked = reading.agents.reactive.resource
+        points[reading.flexible[asked]] = clearing.schedule_kvar[asked, 0]
+    return points
+
+
+def _reactive_position(reading: Reading, clearing: Clearing | None) -> Floats:
+    """Reactive injection of each participant: as cleared, else what is firm."""
+    if clearing is None or clearing.grid is None:
+        return reading.firm_kvar[:, 0]
+    return clearing.position_kvar[:, 0]
 
 
 def _pending(
