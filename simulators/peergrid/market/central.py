@@ -23,7 +23,6 @@ from peergrid.market.setup import envelope_boxes, retail_balance
 from peergrid.network.adjoint import branch_state
 from peergrid.network.branch_flow import RelaxedFlow, relaxed_branch_flow
 from peergrid.network.power_flow import PowerFlow, solve
-from peergrid.units import kw_from_pu
 
 Floats = NDArray[np.float64]
 SMALL = 20_000
@@ -349,7 +348,12 @@ def _verdict(
     words = f"voltages within {v_error:.1e} pu of the exact power flow"
     if not exact:
         words += f", import bill {100.0 * gap:.3g} % off, limits broken by {broken:.1e} pu"
-    return Relaxation(is_exact=exact, gap=gap, verdict=f"{'' if exact else 'in'}exact: {words}")
+    return Relaxation(
+        is_exact=exact,
+        gap=gap,
+        verdict=f"{'' if exact else 'in'}exact: {words}",
+        voltage_error_pu=v_error,
+    )
 
 
 def _add_box_prices(problem: Problem, programme: Programme, prices: NodalPrices) -> None:

@@ -13,7 +13,7 @@ Method = Literal["admm", "central"]
 NetworkKind = Literal["none", "envelope", "ac", "branch-flow"]
 Certificate = Literal["dual", "central", "off"]
 WAYS: dict[Method, tuple[NetworkKind, ...]] = {
-    "admm": ("none", "envelope", "ac"),
+    "admm": ("none", "envelope", "ac", "branch-flow"),
     "central": ("none", "envelope", "branch-flow"),
 }
 
@@ -43,7 +43,8 @@ def clear(
     network
         ``none``: neither envelopes nor grid; ``envelope``: the boxes of the problem; ``ac``: boxes
         and the exact AC network (ADMM only); ``branch-flow``: boxes and the relaxed branch flow
-        model (central as a second-order cone programme).
+        model, centrally as a second-order cone programme, by ADMM as published, between
+        neighbouring buses (slow: a baseline, see :mod:`peergrid.market.by_neighbours`).
     certificate
         Where the lower bound comes from: ``dual`` from the agents' reported dual values and the
         network's own, ``central`` from a central solver that knows everything, ``off`` no bound.
@@ -87,3 +88,17 @@ def _centrally(problem: Problem, solver: str | None) -> Clearing:
     from peergrid.market.central import clear_centrally  # cvxpy takes a second to import
 
     return clear_centrally(problem, solver)
+
+
+def _by_neighbours(problem: Problem, settings: Settings) -> Clearing:
+    from peergrid.market.by_neighbours import NeighbourSettings, clear_by_neighbours  # cvxpy too
+
+    return clear_by_neighbours(
+        problem,
+        NeighbourSettings(
+            tolerance_kw=settings.tolerance_kw,
+            tolerance_eur_per_kwh=settings.tolerance_eur_per_kwh,
+            tolerance_pu=settings.tolerance_pu,
+            max_iterations=settings.max_iterations,
+        ),
+    )

@@ -69,11 +69,15 @@ class Relaxation:
         bound is known.
     verdict
         The same in words.
+    voltage_error_pu
+        Largest distance of the relaxed voltages from the exact power flow of the same schedule;
+        NaN where no relaxed problem was solved.
     """
 
     is_exact: bool
     gap: float
     verdict: str
+    voltage_error_pu: float = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
