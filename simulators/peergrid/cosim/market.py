@@ -213,9 +213,8 @@ def _market(outbox: Outbox, capped: bool) -> dict[str, Any]:
     if capped:
         what = "feed-in tariff above the import price: the smaller one counts"
         events.append({"who": "prices", "what": what, "value": float("nan")})
-    found = outbox.envelope
     values: dict[str, Any] = {
-        "binding_rows": 0 if found is None else int(found.allocation.binding[:, 0].sum()),
+        "binding_rows": _binding(outbox),
         "events": events,
         "breaches": outbox.breaches if money else None,
         "losses[MW]": mw_from_kw(outbox.loss_kw) if money else None,
@@ -228,8 +227,8 @@ def _market(outbox: Outbox, capped: bool) -> dict[str, Any]:
             "dual_residual": kw_from_mw(clearing.dual_eur_per_kwh),
             "residual_history": list(clearing.history),
             "status": int(clearing.status),
-            "lower_bound[EUR]": clearing.lower_bound_eur,
-            "gap": clearing.gap,
+            "lower_bound[EUR]": _or_none(clearing.lower_bound_eur),
+            "gap": _or_none(clearing.gap),
             "theta[EUR/MWh]": _theta(clearing.theta_eur_per_kwh[:, 0]),
         }
     if money is not None:
@@ -242,6 +241,16 @@ def _market(outbox: Outbox, capped: bool) -> dict[str, Any]:
             "operator_cost[EUR]": money.operator_cost_eur,
         }
     return values
+
+
+def _binding(outbox: Outbox) -> int:
+    """Limits that bind this hour: rows of the envelopes, and limits of the network as cleared."""
+    found, clearing = outbox.envelope, outbox.clearing
+    rows = 0 if found is None else int(found.allocation.binding[:, 0].sum())
+    if clearing is None or clearing.grid is None:
+        return rows
+    multipliers = (clearing.warm.mu_eur_per_pu2, clearing.warm.kappa_eur_per_pu2)
+    return rows + sum(int(np.count_nonzero(values[:, 0])) for values in multipliers)
 
 
 def _theta(theta: Floats) -> float:

@@ -48,7 +48,7 @@ class Settings:
     ----------
     rho
         Penalty, dimensionless: at 1 an agent moved by its whole size is charged the price unit.
-        By default 0.02 on the AC network, whose losses curve the problem, and 0.5 without it.
+        By default 0.02 on the AC network, whose losses curve the problem, and 1 without it.
     tolerance_kw
         Largest primal residual, or ``tolerance_share`` of the community's size if that is less.
     tolerance_eur_per_kwh
@@ -66,7 +66,8 @@ class Settings:
     price_unit_eur_per_kwh
         Scale of prices.
     coupling_share
-        Weight of a coupling row relative to an agent of its size.
+        Weight of a coupling row relative to an agent of its size; by default 8 on the AC network
+        and 2 without it.
     balance_until
         Iteration until which residual balancing may often change the penalty; then rarely.
     """
@@ -81,7 +82,7 @@ class Settings:
     max_iterations: int = 500
     memory: int = 10
     price_unit_eur_per_kwh: float = 0.1
-    coupling_share: float = 8.0
+    coupling_share: float | None = None
     balance_until: int = 100
 
     def tightened(self, gap: float) -> "Settings":

@@ -18,8 +18,9 @@ from peergrid.market.result import Warm
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-RHO_LINEAR = 0.5
-RHO_CURVED = 0.02
+# penalty, and weight of a coupling row relative to an agent of its size
+LINEAR = (1.0, 2.0)
+CURVED = (0.02, 8.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,11 +111,13 @@ def set_up(problem: Problem, settings: admm.Settings, *, certify: bool) -> Setup
     )
 
 
-def rho_of(settings: admm.Settings, network: AcNetwork | None) -> float:
+def penalty_of(settings: admm.Settings, network: AcNetwork | None, dt_h: float) -> Penalty:
     """The penalty as set, or the default for the kind of coupling."""
-    if settings.rho is not None:
-        return settings.rho
-    return RHO_LINEAR if network is None else RHO_CURVED
+    rho, share = LINEAR if network is None else CURVED
+    rho = rho if settings.rho is None else settings.rho
+    unit = rho * settings.price_unit_eur_per_kwh * dt_h
+    given = settings.coupling_share
+    return Penalty(unit_eur_per_kw=unit, share=share if given is None else given)
 
 
 def _couple(
@@ -123,8 +126,7 @@ def _couple(
     blocks: tuple[Block, ...],
     network: AcNetwork | None,
 ) -> Coupling:
-    unit = rho_of(settings, network) * settings.price_unit_eur_per_kwh * problem.dt_h
-    penalty = Penalty(unit_eur_per_kw=unit, share=settings.coupling_share)
+    penalty = penalty_of(settings, network, problem.dt_h)
     return build(problem.agents.row_size_kw, blocks, penalty, network)
 
 
@@ -225,8 +227,9 @@ def rebalance(setup: Setup, state: admm.State) -> tuple[Setup, admm.State]:
     factor = admm.balance_factor(state, setup.settings)
     if factor == 1.0:
         return setup, state
-    rho = factor * rho_of(setup.settings, setup.network)
-    settings = replace(setup.settings, rho=rho)
+    start = (LINEAR if setup.network is None else CURVED)[0]
+    rho = start if setup.settings.rho is None else setup.settings.rho
+    settings = replace(setup.settings, rho=factor * rho)
     coupled = _couple(setup.problem, settings, setup.coupling.blocks, setup.network)
     changed = replace(setup, settings=settings, coupling=coupled)
     return changed, admm.rebalanced(state, factor)
