@@ -12,6 +12,7 @@ from peergrid.market.problem import Problem, check, fold_boxes
 from peergrid.market.report import report
 from peergrid.market.result import Clearing, Warm
 from peergrid.market.setup import rebalance, set_up, start, watch_more
+from peergrid.market.threads import one_thread
 
 Floats = NDArray[np.float64]
 BALANCE_EVERY = 10
@@ -40,10 +41,11 @@ def clear_by_admm(
     check(problem)
     if problem.grid is None:
         problem = replace(problem, agents=problem.agents.without_reactive())
-    found, fixed = _iterate(problem, settings, certify, warm)
-    if fixed is None:
-        return found
-    whole, _ = _iterate(replace(problem, agents=fixed), settings, certify, found.warm)
+    with one_thread():
+        found, fixed = _iterate(problem, settings, certify, warm)
+        if fixed is None:
+            return found
+        whole, _ = _iterate(replace(problem, agents=fixed), settings, certify, found.warm)
     extra = whole.objective_eur - found.objective_eur
     return replace(
         whole,
