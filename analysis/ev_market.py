@@ -5,6 +5,7 @@
 The paper: D. Antunes, T. Soares, H. Morais, "P2P Markets to Support Trading in Smart Grids with
 Electric Vehicles". Its loads and PV are known as hourly totals only, its prices and trips not at
 all: compare size and class, not digits. Every file adds a row to the table of settlement rules.
+``--methods FILE.jsonl`` adds ways to clear one such day: lines of ``python -m benchmarks.market``.
 """
 
 import argparse
@@ -58,6 +59,14 @@ PAPER_SHARES = {"night, 1 to 10": 57.0, "midday, 11 to 16": 26.0, "evening, 17 t
 PEAK = 21  # period whose discharge the paper relates to its consumption
 PAPER_PEAK_SHARE = 3.75
 PAPER_CLEARING = {"iterations": 1169, "seconds": 3927.0, "gap_percent": 9.12}
+CASE = "ieee33"
+BENCHMARK = f"python -m benchmarks.market --case {CASE} --neighbours > FILE.jsonl"
+METHODS = {
+    "admm": "this package, exact network",
+    "neighbours": "the paper's ADMM, rebuilt",
+    "central-ecos": "central, relaxed, ECOS",
+    "central-clarabel": "central, relaxed, Clarabel",
+}
 SAME_CLASS = (
     "Data and machine differ from the paper's: the problem is of the same size and class "
     "(33 buses, 24 h, 11 PV, 21 EV), not the same one."
@@ -140,21 +149,44 @@ def settlement_of(run: xr.Dataset) -> str:
 
 
 def clearing_of(run: xr.Dataset) -> dict[str, Any]:
-    """Iterations of the clearings, the first of which starts cold, and the largest gap [%]."""
+    """Iterations of the clearings, the first of which starts cold, and their gaps [%].
+
+    A gap is the distance from a bound that the dual values prove, not from a central optimum.
+    """
     iterations = run["Market.iterations"].values[:, 0]
     known = iterations[np.isfinite(iterations)]
-    gaps = run["Market.gap"].values[:, 0]
+    gaps = 100.0 * run["Market.gap"].values[:, 0]
     return {
         "first_iterations": int(known[0]) if known.size else None,
         "median_iterations": float(np.median(known)) if known.size else None,
         "most_iterations": int(known.max()) if known.size else None,
-        "largest_gap_percent": 100.0 * float(np.nanmax(gaps)) if known.size else None,
+        "median_gap_percent": float(np.nanmedian(gaps)) if known.size else None,
+        "largest_gap_percent": float(np.nanmax(gaps)) if known.size else None,
         "paper": PAPER_CLEARING,
         "note": SAME_CLASS,
     }
 
 
-def numbers(runs: Sequence[xr.Dataset]) -> dict[str, Any]:
+def methods_of(path: Path) -> list[dict[str, Any]]:
+    """The lines of the benchmark that are about this case; raises ValueError if there are none.
+
+    ``gap`` becomes percent: there, as in the paper, the distance from the central optimum.
+    """
+    texts = [text for text in path.read_text(encoding="utf-8").splitlines() if text.strip()]
+    lines = [json.loads(text, parse_constant=lambda _: None) for text in texts]
+    found = [line for line in lines if line.get("case") == CASE and "method" in line]
+    if not found:
+        raise ValueError(f"{path}: no line has case = {CASE!r} and a method")
+    return [{**line, "gap_percent": _percent(line.get("gap"))} for line in found]
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100.0 * share
+
+
+def numbers(
+    runs: Sequence[xr.Dataset], methods: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Everything that is printed, as plain data."""
     run = runs[0]
     table = table_of(run)
@@ -170,6 +202,7 @@ def numbers(runs: Sequence[xr.Dataset]) -> dict[str, Any]:
         "departures_met": int(run["EV.departures_met"].values.sum()),
         "settlement": [gains(one) for one in runs],
         "clearing": clearing_of(run),
+        "methods": methods,
     }
 
 
@@ -199,19 +232,42 @@ def show(found: dict[str, Any]) -> None:
         gained = f"{one['consumers_gain_eur']:12.2f}{one['producers_gain_eur']:12.2f}"
         print(f"  {one['rule']:14}{gained}{_text(one['mean_price_eur_per_mwh'], 2):>18}")
     show_clearing(found["clearing"])
+    show_methods(found["methods"])
 
 
 def show_clearing(made: dict[str, Any]) -> None:
     """Print how long the clearings took, beside the paper's."""
-    median, gap = _text(made["median_iterations"], 0), _text(made["largest_gap_percent"], 6)
     cold, most, paper = made["first_iterations"], made["most_iterations"], made["paper"]
-    print(f"\nIterations: {cold} cold, {median} in the median, {most} at most; gap {gap} %")
-    print(f"Paper: {paper['iterations']} iterations in {paper['seconds']:.0f} s, ", end="")
-    print(f"{paper['gap_percent']} % off the central optimum\n{made['note']}")
+    median = _text(made["median_iterations"], 0)
+    print("\nClearings of this run, one an hour, each 24 h ahead")
+    print(f"  iterations: {cold} cold, {median} in the median, {most} at most", end="")
+    print(f"  | {paper['iterations']} in the paper, in {paper['seconds']:.0f} s")
+    print(f"  gap [%]: {_text(made['median_gap_percent'], 6)} in the median, ", end="")
+    print(f"{_text(made['largest_gap_percent'], 6)} at most  | {paper['gap_percent']} in the paper")
+    print("  Our gap is to a bound proven by dual values, the paper's to a central optimum.")
+    print(f"  {made['note']}")
+
+
+def show_methods(methods: list[dict[str, Any]] | None) -> None:
+    """Print the comparison of methods, or how to get it."""
+    if methods is None:
+        print(f"\nComparison of methods: --methods FILE.jsonl, from {BENCHMARK}")
+        return
+    print("\nMethods on the benchmark's day, cold (Table 1's shape, drawn vehicles; not this run)")
+    print(f"  {'method':30}{'iterations':>12}{'seconds':>11}{'gap [%]':>12}  status")
+    for line in methods:
+        name = METHODS.get(line["method"], line["method"])
+        row = f"{_text(line.get('iterations'), 0):>12}{_text(line.get('seconds'), 3):>11}"
+        status = str(line.get("status", "-")).partition(":")[0]
+        print(f"  {name:30}{row}{_text(line['gap_percent'], 6):>12}  {status}")
+    row = f"{PAPER_CLEARING['iterations']:12.0f}{PAPER_CLEARING['seconds']:11.0f}"
+    print(f"  {'the paper, its data':30}{row}{PAPER_CLEARING['gap_percent']:12.2f}  published")
+    print("  Here the gap is to the best central optimum, as in the paper.")
+    print("  Seconds: whole calls of the ADMMs, the solver alone of the central methods.")
 
 
 def _text(value: float | None, digits: int = 1) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 # -- draw ----------------------------------------------------------------------------------------
@@ -293,7 +349,7 @@ def draw(run: xr.Dataset) -> Figure:
         axes.set_xlim(0.0, len(table["pv"]))
         axes.set_xticks(np.arange(0, len(table["pv"]) + 1, 3))
         axes.set_xlabel("hour of the day")
-        axes.legend(fontsize="small", frameon=False, ncols=2)
+        axes.legend(fontsize="small", ncols=2, framealpha=1.0, edgecolor="none")
     return figure
 
 
@@ -302,10 +358,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.h5")
     parser.add_argument("--out", type=Path, help="the picture of the first file (png, pdf)")
+    parser.add_argument("--methods", type=Path, metavar="FILE.jsonl", help=f"from: {BENCHMARK}")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     given = parser.parse_args()
     runs = [open_run(path) for path in given.files]
-    found = numbers(runs)
+    try:
+        methods = None if given.methods is None else methods_of(given.methods)
+    except (OSError, ValueError) as error:
+        parser.error(f"--methods: {error}")
+    found = numbers(runs, methods)
     if given.json:
         print(json.dumps(found, indent=2, allow_nan=False))
     else:

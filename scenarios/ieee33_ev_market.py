@@ -17,8 +17,8 @@ FOLDER = Path(__file__).parent / "ieee33_ev_market"
 KWP = [400, 250, 200, 250, 150, 200, 350, 300, 400, 250, 250]
 PV = dict(zip([2, 6, 9, 14, 17, 18, 19, 20, 23, 26, 32], KWP, strict=True))
 EVS = [3, 4, 5, 7, 8, 10, 11, 12, 13, 15, 16, 21, 22, 24, 25, 27, 28, 29, 30, 31, 33]
-VEHICLE = {"soc_start": 0.55, "soc_departure": 0.98, "wear_eur_per_mwh": 0.0}
-VEHICLE |= {"wear_rise_eur_per_mwh": 2.0, "bid_share_of_import": 0.85, "tours": "tours.csv"}
+VEHICLE = {"soc_start": 0.5, "soc_departure": 0.98, "wear_eur_per_mwh": 0.0}
+VEHICLE |= {"wear_rise_eur_per_mwh": 5.0, "bid_share_of_import": 0.85, "tours": "tours.csv"}
 TARIFF = {"wholesale": "prices.csv", "timezone": "Europe/Lisbon", "retail_adder_eur_per_mwh": 0.0}
 TARIFF |= {"feed_in_fee_eur_per_mwh": 1000.0, "feed_in_floor_eur_per_mwh": 45.0}
 LIMITS = {"v_min_pu": 0.9, "v_max_pu": 1.1, "max_loading_percent": 100.0}
@@ -64,7 +64,8 @@ for member, point in zip(members, devices.values(), strict=True):
         side = "load" if device.type == "Load" else "generation"  # which P[MW] is positive
         member["resources"].append({"name": device.eid, "side": side})
 settings = {**LIMITS, "slack_vm_pu": 1.0, "settlement": RULE, "network_fee_eur_per_mwh": 0.0}
-settings |= {"tolerance": 1e-6, "hours": HOURS + 2, "meters": list(buses), "base_dir": str(FOLDER)}
+settings |= {"network": "ac", "tolerance": 1e-5, "hours": HOURS + 2}
+settings |= {"meters": list(buses), "base_dir": str(FOLDER)}
 market = world.start("Market", step_size=STEP, start=START, seed=1).Market(
     participants=members, network="ieee33", tariff=TARIFF, settings=settings
 )

@@ -48,12 +48,12 @@ PV_MW = (
 """Table 1, total PV generation."""
 PRICE_EUR_PER_MWH = (
     82.0, 83.0, 83.0, 83.0, 83.0, 83.0, 85.0, 89.0, 94.0, 91.0, 88.0, 87.0,
-    86.0, 84.0, 84.0, 85.0, 88.0, 94.0, 100.0, 109.0, 110.0, 99.0, 83.5, 81.0,
+    86.0, 84.0, 84.0, 85.0, 88.0, 94.0, 93.0, 107.5, 107.5, 92.0, 68.0, 70.0,
 )  # fmt: skip
-"""Import price, synthetic: a stable day with an evening peak."""
+"""Import price, synthetic and calibrated: a stable day, an evening peak, then two cheap hours."""
 
 SEED = 19
-FIRST_KWH, SECOND_KWH = 8.1, 10.0  # mean energy of the first and the second trip (calibrated)
+FIRST_KWH, SECOND_KWH = 9.0, 11.0  # mean energy of the first and the second trip (calibrated)
 SPREAD = 0.25  # each trip lies within this share of the mean
 KWH_PER_KM = 0.18
 

@@ -76,7 +76,9 @@ def test_numbers_of_a_day(files: list[Path]) -> None:
     assert short["producers"] == 0
     made = found["clearing"]
     assert 0 < made["median_iterations"] <= made["most_iterations"]
+    assert 0.0 < made["median_gap_percent"] <= made["largest_gap_percent"] < 0.01
     assert made["paper"]["iterations"] == 1169
+    assert found["methods"] is None
 
 
 def test_a_short_run_is_printed_and_drawn(files: list[Path], tmp_path: Path) -> None:
@@ -84,6 +86,7 @@ def test_a_short_run_is_printed_and_drawn(files: list[Path], tmp_path: Path) -> 
     text = called(files[1], "--out", picture)
     assert "night, 1 to 10" in text
     assert "same size and class" in text
+    assert "--methods FILE.jsonl, from python -m benchmarks.market --case ieee33" in text
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -93,3 +96,45 @@ def test_the_picture_of_a_day(script: Any, files: list[Path], tmp_path: Path) ->
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
     figure.savefig(tmp_path / "day.png")
     assert (tmp_path / "day.png").stat().st_size > 10_000
+
+
+LINES = [
+    {"method": "admm", "iterations": 38, "seconds": 0.05, "gap": 3e-8, "status": "converged"},
+    {
+        "method": "central-ecos",
+        "iterations": 31,
+        "seconds": 0.1,
+        "gap": -7e-12,
+        "status": "exact: x",
+    },
+    {"method": "neighbours", "status": "passed the limit of 600 s"},
+    {"method": "another", "iterations": 2, "seconds": float("nan"), "gap": 0.0912},
+]
+
+
+def test_methods_beside_the_paper(files: list[Path], tmp_path: Path) -> None:
+    lines = tmp_path / "methods.jsonl"
+    texts = [json.dumps({"case": "ieee33", **line}) for line in LINES]
+    other = json.dumps({"case": "ieee69", "method": "admm", "iterations": 9999})
+    lines.write_text("\n".join([*texts, "", other, ""]), encoding="utf-8")
+    text = called(files[1], "--methods", lines)
+    rows = [" ".join(row.split()) for row in text.splitlines()]
+    assert "this package, exact network 38 0.050 0.000003 converged" in rows
+    assert "central, relaxed, ECOS 31 0.100 0.000000 exact" in rows
+    assert "the paper's ADMM, rebuilt - - - passed the limit of 600 s" in rows
+    assert "another 2 - 9.120000 -" in rows
+    assert "the paper, its data 1169 3927 9.12 published" in rows
+    assert "9999" not in text
+    found = json.loads(called(files[1], "--methods", lines, "--json"))["methods"]
+    assert [line.get("gap_percent") for line in found] == pytest.approx([3e-6, -7e-10, None, 9.12])
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [('{"case": "ieee69", "method": "admm"}', "no line has case = 'ieee33'"), ("{", "line 1")],
+)
+def test_a_file_without_methods(script: Any, tmp_path: Path, text: str, wanted: str) -> None:
+    lines = tmp_path / "methods.jsonl"
+    lines.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=wanted):
+        script.methods_of(lines)

@@ -100,9 +100,9 @@ def test_the_calibration_holds(day: Path) -> None:
     power = 1000.0 * data["EV.P[MW]"].values
     charge, discharge = np.maximum(-power, 0.0).sum(axis=1), np.maximum(power, 0.0).sum(axis=1)
     shares = [100.0 * charge[a:b].sum() / charge.sum() for a, b in ((0, 10), (10, 16), (16, 24))]
-    assert shares == pytest.approx([57.0, 26.0, 17.0], abs=3.0)
+    assert shares == pytest.approx([57.0, 26.0, 17.0], abs=1.0)
     load = 1000.0 * data["Load.P[MW]"].values.sum(axis=1)
-    assert 100.0 * discharge[20] / load[20] == pytest.approx(3.75, abs=0.5)
+    assert 100.0 * discharge[20] / load[20] == pytest.approx(3.75, abs=0.1)
 
 
 def test_the_script_says_the_same(

@@ -191,7 +191,7 @@ def export(
 @app.command()
 @_one_line
 def feeder(
-    name: Annotated[str, typer.Argument(help="ieee33, net.json, pandapower:NAME, simbench:CODE")],
+    name: Annotated[str, typer.Argument(help="ieee33, net.json, simbench:CODE, matpower:CASE ...")],
     as_json: Json = False,
     out: Annotated[Path | None, typer.Option(help="Save as a pandapower JSON file.")] = None,
     slack: Annotated[float | None, typer.Option(help="Voltage at the head [pu].")] = None,

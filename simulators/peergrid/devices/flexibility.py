@@ -5,8 +5,9 @@ message; a battery, an electric vehicle, a curtailable plant, a fixed load are s
 words follow EN 50491-12-2 (S2): power-envelope (PEBC), fill-rate (FRBC) and power-profile (PPBC)
 based control.
 
-Signs: injection into the grid is positive. Series have one entry per step of ``dt_s`` seconds
-from ``t0_s`` on; energies have one more.
+Signs: injection into the grid is positive, but for the power of appliances' cycles
+(``profiles[].p_kw``), where consumption is. Series have one entry per step of ``dt_s`` seconds from
+``t0_s`` on; energies have one more.
 """
 
 import math
@@ -225,6 +226,27 @@ def _profiles(message: Mapping[str, Any], steps: int) -> tuple[Mapping[str, Any]
     return tuple(profiles)
 
 
+def _capability(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Reactive capability: a range of q, apparent power, power factor; what is absent is free."""
+    q = message.get("q")
+    if q is None:
+        return None
+    known = sorted(MESSAGE_SCHEMA["properties"]["q"]["properties"])
+    if not isinstance(q, Mapping) or set(q) - set(known):
+        raise _fail("q", q, f"an object with some of the keys {known}")
+    if "box" in q:
+        if not isinstance(q["box"], list | tuple):
+            raise _fail("q.box", q["box"], "[q_min_kvar, q_max_kvar]")
+        low, high = _series({"q.box": q["box"]}, "q.box", 2)
+        if low > high:
+            raise _fail("q.box", q["box"], "q_min_kvar, then q_max_kvar, in this order")
+    limits = (("disc_kva", math.inf, "above 0"), ("min_pf", 1.0, "above 0, at most 1"))
+    for key, most, allowed in limits:
+        if key in q and not 0.0 < _number({f"q.{key}": q[key]}, f"q.{key}") <= most:
+            raise _fail(f"q.{key}", q[key], allowed)
+    return q
+
+
 def parse(message: Any) -> Flexibility:
     """Decode and check a flexibility message.
 
@@ -279,7 +301,7 @@ def parse(message: Any) -> Flexibility:
         sigma_kw=sigma,
         storage=storage,
         cost=_cost(message, steps),
-        q=message.get("q"),
+        q=_capability(message),
         profiles=_profiles(message, steps),
     )
 
@@ -351,7 +373,7 @@ MESSAGE_SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "required": ["p_kw", "earliest", "latest", "count"],
                 "properties": {
-                    "p_kw": _array("power per step of the cycle"),
+                    "p_kw": _array("power per step of the cycle, consumption positive [kW]"),
                     "earliest": {"type": "integer", "description": "first step it may run in"},
                     "latest": {"type": "integer", "description": "step before which it ends"},
                     "count": {"type": "integer", "description": "times it runs"},
@@ -370,11 +392,13 @@ MESSAGE_SCHEMA: dict[str, Any] = {
             },
         },
         "q": {
+            "description": "reactive injection on offer, under all of the limits that are given",
             "type": "object",
+            "additionalProperties": False,
             "properties": {
-                "box": _array("[q_min_kvar, q_max_kvar]"),
-                "disc_kva": {"type": "number"},
-                "min_pf": {"type": "number"},
+                "box": _array("[q_min_kvar, q_max_kvar]") | {"minItems": 2, "maxItems": 2},
+                "disc_kva": {"type": "number", "exclusiveMinimum": 0},
+                "min_pf": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
             },
         },
     },
