@@ -66,8 +66,7 @@ class Settings:
     price_unit_eur_per_kwh
         Scale of prices.
     coupling_share
-        Weight of a coupling row relative to an agent of its size; by default 8 on the AC network
-        and 2 without it.
+        Weight of a coupling row relative to an agent of its size.
     balance_until
         Iteration until which residual balancing may often change the penalty; then rarely.
     """
@@ -82,7 +81,7 @@ class Settings:
     max_iterations: int = 500
     memory: int = 10
     price_unit_eur_per_kwh: float = 0.1
-    coupling_share: float | None = None
+    coupling_share: float = 2.0
     balance_until: int = 100
 
     def tightened(self, gap: float) -> "Settings":

@@ -18,9 +18,8 @@ from peergrid.market.result import Warm
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-# penalty, and weight of a coupling row relative to an agent of its size
-LINEAR = (1.0, 2.0)
-CURVED = (0.02, 8.0)
+RHO_LINEAR = 1.0
+RHO_CURVED = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,13 +110,11 @@ def set_up(problem: Problem, settings: admm.Settings, *, certify: bool) -> Setup
     )
 
 
-def penalty_of(settings: admm.Settings, network: AcNetwork | None, dt_h: float) -> Penalty:
+def rho_of(settings: admm.Settings, network: AcNetwork | None) -> float:
     """The penalty as set, or the default for the kind of coupling."""
-    rho, share = LINEAR if network is None else CURVED
-    rho = rho if settings.rho is None else settings.rho
-    unit = rho * settings.price_unit_eur_per_kwh * dt_h
-    given = settings.coupling_share
-    return Penalty(unit_eur_per_kw=unit, share=share if given is None else given)
+    if settings.rho is not None:
+        return settings.rho
+    return RHO_LINEAR if network is None else RHO_CURVED
 
 
 def _couple(
@@ -126,7 +123,8 @@ def _couple(
     blocks: tuple[Block, ...],
     network: AcNetwork | None,
 ) -> Coupling:
-    penalty = penalty_of(settings, network, problem.dt_h)
+    unit = rho_of(settings, network) * settings.price_unit_eur_per_kwh * problem.dt_h
+    penalty = Penalty(unit_eur_per_kw=unit, share=settings.coupling_share)
     return build(problem.agents.row_size_kw, blocks, penalty, network)
 
 
@@ -227,9 +225,8 @@ def rebalance(setup: Setup, state: admm.State) -> tuple[Setup, admm.State]:
     factor = admm.balance_factor(state, setup.settings)
     if factor == 1.0:
         return setup, state
-    start = (LINEAR if setup.network is None else CURVED)[0]
-    rho = start if setup.settings.rho is None else setup.settings.rho
-    settings = replace(setup.settings, rho=factor * rho)
+    rho = factor * rho_of(setup.settings, setup.network)
+    settings = replace(setup.settings, rho=rho)
     coupled = _couple(setup.problem, settings, setup.coupling.blocks, setup.network)
     changed = replace(setup, settings=settings, coupling=coupled)
     return changed, admm.rebalanced(state, factor)
