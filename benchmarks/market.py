@@ -1,7 +1,7 @@
 """The clearing by ADMM on the exact AC network against central solvers on the relaxed one.
 
-``python -m benchmarks.market [--case ieee33] [--limit 600] [--repeat 5]`` prints one JSON line per
-method. Each method runs in a process of its own, one after the other, so that its peak memory is
+``python -m benchmarks.market [--case ieee33] [--limit 600] [--repeat 5] [--neighbours]`` prints one
+JSON line per method. Each method runs in a process of its own, one after the other, so that its peak memory is
 its own and a limit can end it. ``seconds`` is the median of repeated calls after a warm-up: the
 whole call of ``peergrid.market.clear`` for the ADMM, the solver alone for the central methods
 (``call_seconds``: with building and translating the problem). ``gap`` is the distance of the
@@ -24,10 +24,11 @@ import pandapower as pp
 from numpy.typing import NDArray
 
 from benchmarks.market_cases import CASES, STEPS, community
-from peergrid.errors import SolverError
+from peergrid.errors import PeergridError
 from peergrid.market import Clearing, Problem, Settings, clear
 from peergrid.market.by_neighbours import NeighbourSettings, clear_by_neighbours
 from peergrid.market.central import build_programme, clear_centrally, run
+from peergrid.market.exclusivity import check_exclusivity
 from peergrid.network.library import LIBRARY, to_pandapower
 from peergrid.network.matpower import net_of_case
 
@@ -35,6 +36,7 @@ Floats = NDArray[np.float64]
 SOLVERS = {"central-ecos": "ECOS", "central-clarabel": "CLARABEL"}
 METHODS = ("admm", *SOLVERS, "neighbours")
 ADMM = Settings(tolerance_gap=1e-7)
+MOST_MILPS = 200  # storages whose problem is solved once more with binaries
 
 
 def main() -> None:
@@ -98,7 +100,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     }
     try:
         line |= WAYS[args.only](problem, args)
-    except SolverError as error:
+    except PeergridError as error:
         line["status"] = str(error)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     return line | {"peak_mb": round(peak, 1)}
@@ -112,6 +114,18 @@ def by_admm(problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
         "bound_gap": found.gap,
         "ac_error_pu": ac_error_pu(problem, found, args.case),
         "status": found.status.name.lower(),
+        "exclusivity": exclusivity(problem, found),
+    }
+
+
+def exclusivity(problem: Problem, found: Clearing) -> dict[str, float] | None:
+    """What forbidding charge and discharge at once would change at these prices."""
+    if len(problem.agents.stores) > MOST_MILPS:
+        return None
+    checked = check_exclusivity(problem.agents, found.price_eur_per_kwh[problem.owner])
+    return {
+        "worst_relative_value": checked.worst_relative,
+        "worst_simultaneous_kw": checked.worst_simultaneous_kw,
     }
 
 
@@ -144,7 +158,7 @@ def by_neighbours(problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
     own = found.neighbours
     return line_of(found) | {
         "iterations": own.stop_iteration or found.iterations,
-        "seconds": own.seconds,
+        "seconds": own.seconds * (own.stop_iteration or found.iterations) / found.iterations,
         "published_rule_iterations": own.seed_stop_iteration,
         "published_rule_objective": own.seed_objective_eur,
         "ac_error_pu": own.voltage_error_pu,
