@@ -1,12 +1,12 @@
 """The clearing by ADMM on the exact AC network against central solvers on the relaxed one.
 
-``python -m benchmarks.market [--case ieee33] [--limit 600] [--repeat 5] [--neighbours]`` prints one
-JSON line per method. Each method runs in a process of its own, one after the other, so that its peak memory is
-its own and a limit can end it. ``seconds`` is the median of repeated calls after a warm-up: the
-whole call of ``peergrid.market.clear`` for the ADMM, the solver alone for the central methods
-(``call_seconds``: with building and translating the problem). ``gap`` is the distance of the
-objective from the best central optimum, ``bound_gap`` from the bound that the ADMM proves itself.
-``ac_error_pu`` compares voltages with pandapower on the same injections.
+``python -m benchmarks.market [--case ieee33] [--limit 600] [--repeat 5] [--neighbours]`` prints
+one JSON line per method. Each method runs in a process of its own, one after the other, so that
+its peak memory is its own and a limit can end it. ``seconds`` is the median of repeated calls
+after a warm-up: the whole call of ``peergrid.market.clear`` for the ADMM, the solver alone for
+the central methods (``call_seconds``: with building and translating the problem). ``gap`` is the
+distance of the objective from the best central optimum, ``bound_gap`` from the bound that the
+ADMM proves itself. ``ac_error_pu`` compares voltages with pandapower on the same injections.
 """
 
 import argparse

@@ -4,27 +4,25 @@ Agents propose powers ``z_y``, coupling blocks propose ``z_c`` for what the powe
 (imports, totals, voltages). The coordinator steps from the proposals onto the coupling ``Y``
 (:mod:`peergrid.market.coupling`) and keeps ``T = Y + u``, the sum of the projection and the scaled
 multipliers, as the only state of the iteration (Boyd et al. 2011, section 3.1.1, over-relaxation
-1; Anderson type II after Walker and Ni 2011, restarted when the residual grows). The multiplier
-``rho w u`` of an agent is the price it is paid.
+1), accelerated by :mod:`peergrid.market.anderson`. The multiplier ``rho w u`` of an agent is the
+price it is paid.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.market.anderson import Memory, advance
 from peergrid.market.coupling import Coupling
 
 Floats = NDArray[np.float64]
 Propose = Callable[[Floats, Floats], Floats]
 
 
-RESTART = 2.0  # growth of the residual at which the acceleration forgets
-ASTRAY = 20.0  # growth at which it goes back to the best point
-STALLED = 0.1  # an accelerated step so much shorter than the plain one cancels it
 STILL = 8
 LATE = 50
 BALANCE_AT = 10.0
@@ -112,9 +110,8 @@ class State:
         What the curved block observed at the proposals.
     iteration, primal_kw, dual_eur_per_kwh, violation_pu, history
         Where the iteration stands, and the primal residuals so far.
-    least_norm, best, past
-        Memory of the acceleration: least residual since the last restart, best point (norm, T,
-        residual), last points (T, residual).
+    memory
+        Of the acceleration.
     """
 
     target: Floats
@@ -127,9 +124,7 @@ class State:
     dual_eur_per_kwh: float = np.inf
     violation_pu: float = 0.0
     history: tuple[tuple[float, float], ...] = ()
-    least_norm: float = np.inf
-    best: tuple[float, Floats, Floats] | None = None
-    past: tuple[tuple[Floats, Floats], ...] = ()
+    memory: Memory = field(default_factory=Memory)
 
 
 def start(coupling: Coupling, projection_kw: Floats, price: Floats, dt_h: float) -> State:
@@ -174,7 +169,7 @@ def _stands_still(state: State) -> bool:
 def rebalanced(state: State, factor: float) -> State:
     """The state under penalties ``factor`` times as large: same prices, no memory."""
     target = state.projection + (state.asked - state.proposal) / factor
-    return replace(state, target=target, past=(), least_norm=np.inf, best=None)
+    return replace(state, target=target, memory=Memory())
 
 
 def step(
@@ -189,17 +184,7 @@ def step(
     residual = projection - proposal
     primal = float(np.abs(residual).max())
     dual = float(np.abs(weight[:, None] * (projection - state.projection)).max()) / dt_h
-    norm = float(np.sqrt((weight[:, None] * residual**2).sum()))
-    past = (*state.past, (asked, residual))[-(settings.memory + 1) :]
-    least, best = state.least_norm, state.best
-    if best is None or norm <= best[0]:
-        best = (norm, asked, residual)
-    if norm > ASTRAY * best[0]:  # a plain step from the best point, and nothing remembered
-        past, following, least, best = (), best[1] + best[2], np.inf, None
-    else:
-        if norm > RESTART * least:
-            past, least = past[-1:], norm
-        following, least = _accelerate(past, weight), min(norm, least)
+    following, memory = advance(state.memory, asked, residual, weight, settings.memory)
     return State(
         target=following,
         asked=asked,
@@ -211,29 +196,8 @@ def step(
         dual_eur_per_kwh=dual,
         violation_pu=0.0 if seen is None else seen.violation_pu,
         history=(*state.history, (primal, dual)),
-        least_norm=least,
-        best=best,
-        past=past,
+        memory=memory,
     )
-
-
-def _accelerate(past: Sequence[tuple[Floats, Floats]], weight: Floats) -> Floats:
-    """Anderson type II step from pairs (T, residual), least squares in the weighted norm."""
-    target, residual = past[-1]
-    if len(past) == 1:
-        return target + residual
-    scale = np.sqrt(weight)[:, None]
-    d_target = np.stack([(target - t).ravel() for t, _ in past[:-1]])
-    d_residual = np.stack([(scale * (residual - r)).ravel() for _, r in past[:-1]])
-    gram = d_residual @ d_residual.T
-    gram += np.eye(len(gram)) * (1e-10 * np.trace(gram) + 1e-300)
-    gamma = np.linalg.solve(gram, d_residual @ (scale * residual).ravel())
-    d_plain = np.stack([(residual - r).ravel() for _, r in past[:-1]])
-    change = gamma @ (d_target + d_plain)
-    following: Floats = residual - change.reshape(target.shape)
-    if np.linalg.norm(scale * following) < STALLED * np.linalg.norm(scale * residual):
-        return target + residual
-    return target + following
 
 
 def terminate(state: State, settings: Settings) -> Status:

@@ -32,7 +32,8 @@ class Network(Table):
 
     case: str = Field(
         default="ieee33",
-        description="library name, a pandapower .json file, pandapower:NAME simbench:CODE or matpower:CASE",
+        description="library name, a pandapower .json file, pandapower:NAME, simbench:CODE or "
+        "matpower:CASE",
     )
     slack_vm_pu: Positive = Field(default=1.0, description="voltage at the feeder head")
     v_min_pu: Positive = Field(default=0.9, description="lower end of the voltage band")
