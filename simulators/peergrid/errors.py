@@ -18,7 +18,7 @@ class DataError(PeergridError):
     field
         The name of the offending field, column or element.
     value
-        The value as given; long ones are shortened.
+        The value as given; long ones are shortened in the middle.
     allowed
         What is allowed there, or what to do about it.
 
@@ -31,7 +31,7 @@ class DataError(PeergridError):
     def __init__(self, where: object, field: str, value: object, allowed: str) -> None:
         shown = repr(value)
         if len(shown) > 80:
-            shown = shown[:77] + "..."
+            shown = f"{shown[:30]}...{shown[-47:]}"  # the end of a path tells the file
         text = f"{where}: {field} = {shown}: allowed: {allowed}"
         super().__init__(" ".join(text.split()))
         self.where = str(where)

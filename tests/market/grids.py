@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Message = dict[str, Any]
 BANDS = ("wide", "tight", "per bus", "current")
+WHOLE = ("disc", "box", "both")  # capabilities that are convex whatever the sign of p
+OFFERS = (*WHOLE, "pf", "all")
 KINDS = ("pv", "vehicle", "battery", "generator", "elastic")
 POWERS = ("p_min_kw", "p_max_kw", "p_ref_kw", "e_min_kwh", "e_max_kwh", "e_now_kwh", "demand_kwh")
 BENT = ("quadratic", "discomfort_eur_per_kw2h")
@@ -84,7 +86,7 @@ def drafts(
     bands: tuple[str, ...] = BANDS,
     kinds: tuple[str, ...] = KINDS,
     cycles: bool = False,
-    reactive: bool = True,
+    offers: tuple[str, ...] = OFFERS,
     boxes: bool = False,
     max_bus: int = 8,
 ) -> Draft:
@@ -95,7 +97,7 @@ def drafts(
     rng = np.random.default_rng(draw(st.integers(0, 2**31)))
     if cycles:
         kinds = (*kinds, "cycles")
-    free = _free(feeder, rng, steps, dt_h, kinds, reactive=reactive)
+    free = _free(feeder, rng, steps, dt_h, kinds, offers)
     return _bounded(free, rng, band, boxes=boxes)
 
 
@@ -105,8 +107,7 @@ def _free(
     steps: int,
     dt_h: float,
     kinds: tuple[str, ...],
-    *,
-    reactive: bool,
+    offers: tuple[str, ...],
 ) -> Draft:
     """A community without limits of the network."""
     members = int(rng.integers(1, feeder.n_bus + 2))
@@ -120,8 +121,9 @@ def _free(
         kind = str(rng.choice(kinds))
         size = 100.0 * feeder.base_mva * rng.uniform(0.05, 0.6)
         message = MAKERS[kind](rng, size, steps, dt_h)
-        if reactive and kind in ("pv", "battery", "generator") and rng.random() < 0.6:
-            message["q"] = _capability(rng, size, both_ways=kind == "battery")
+        chosen = [o for o in offers if kind != "battery" or o in WHOLE]
+        if chosen and kind in ("pv", "battery", "generator") and rng.random() < 0.6:
+            message["q"] = _capability(rng, size, str(rng.choice(chosen)))
         messages.append(message)
     buy = rng.uniform(0.1, 0.4) + rng.uniform(0.0, 0.1, steps)
     margin = rng.uniform(0.0, 1.0, steps) if rng.random() < 0.5 else rng.uniform(0.0, 1.0)
@@ -175,10 +177,9 @@ def feasible_kw(problem: Problem, unit_kw: float) -> Floats:
     return agents.propose(target, weight)
 
 
-def _capability(rng: np.random.Generator, size: float, *, both_ways: bool) -> Message:
-    kind = str(rng.choice(["disc", "box", "both"] if both_ways else ["disc", "box", "pf", "all"]))
+def _capability(rng: np.random.Generator, size: float, kind: str) -> Message:
     q: Message = {}
-    if kind != "pf" and kind != "box":
+    if kind in ("disc", "both", "all"):
         q["disc_kva"] = size * rng.uniform(1.0, 1.3)
     if kind in ("box", "both", "all"):
         q["box"] = [-size * rng.uniform(0.0, 0.6), size * rng.uniform(0.0, 0.6)]
