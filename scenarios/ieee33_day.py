@@ -78,7 +78,8 @@ for k, (bus, point) in enumerate(devices.items()):
         if device.type in ("PV", "WindTurbine"):
             world.connect(weather, device, *outputs_of("Weather"))
         if device.type != "Load":  # what to do, and the envelope that must hold in real time
-            world.connect(resource, device, "P_set[MW]")
+            reactive = device.type in ("PV", "WindTurbine", "Generator")
+            world.connect(resource, device, *["P_set[MW]", "Q_set[MVar]"][: 1 + reactive])
             world.connect(member, device, "P_max[MW]", "P_min[MW]")
             for before in point[:i]:  # what the others behind the connection point did just now
                 world.connect(before, device, *arriving(before, "P[MW]"))

@@ -77,7 +77,8 @@ for k, (bus, point) in enumerate(devices.items()):
         world.connect(device, buses[bus], *arriving(device, *power))
         later(device, resource, "flexibility", *power)
         if device.type != "Load":  # what to do, and the envelope that must hold in real time
-            world.connect(resource, device, "P_set[MW]")
+            reactive = ["Q_set[MVar]"] if device.type == "PV" else []
+            world.connect(resource, device, "P_set[MW]", *reactive)
             world.connect(member, device, "P_max[MW]", "P_min[MW]")
             for before in point[:i]:  # what the others behind the connection point did just now
                 world.connect(before, device, *arriving(before, "P[MW]"))

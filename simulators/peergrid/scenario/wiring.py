@@ -191,7 +191,7 @@ def _connect_market(wired: Wired) -> None:
             wired.link(entity, resource, "flexibility", *POWER, shifted=True)
             if device.part == "load":
                 continue
-            wired.link(resource, entity, "P_set[MW]")
+            wired.link(resource, entity, "P_set[MW]", "Q_set[MVar]")
             if hard:
                 wired.link(participant, entity, "P_max[MW]", "P_min[MW]")
         if hard:
