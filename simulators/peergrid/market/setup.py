@@ -1,14 +1,13 @@
 """From a problem to the iteration: coupling blocks, first iterate, limits to watch."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.errors import ModelError
 from peergrid.market import admm
-from peergrid.market.blocks.ac_network import AcNetwork, near_limits, no_watch, watch_of
+from peergrid.market.blocks.ac_network import AcNetwork, Seen, near_limits, no_watch, watch_of
 from peergrid.market.blocks.balance import RetailBalance
 from peergrid.market.blocks.envelope import EnvelopeBoxes
 from peergrid.market.blocks.inverter import Inverters
@@ -170,7 +169,8 @@ def start(setup: Setup, warm: Warm | None) -> tuple[Setup, admm.State]:
     if warm is not None and fits and warm.mu_eur_per_pu2.shape == mu.shape:
         mu, kappa = warm.mu_eur_per_pu2, warm.kappa_eur_per_pu2
         keys |= _bound(mu, is_current=False) | _bound(kappa, is_current=True)
-    return _watching(setup, y, price, seen, keys, (mu, kappa))
+    at = np.vstack([y, setup.coupling.rows_at(y), seen.values_kw[:1]])
+    return _watching(setup, at, price, seen, keys, (mu, kappa))
 
 
 def _bound(multiplier: Floats, *, is_current: bool) -> set[tuple[bool, int, int]]:
@@ -180,28 +180,23 @@ def _bound(multiplier: Floats, *, is_current: bool) -> set[tuple[bool, int, int]
 
 def _watching(
     setup: Setup,
-    y: Floats,
+    rows_kw: Floats,
     price: Floats,
-    seen: Any,
+    seen: Seen,
     keys: set[tuple[bool, int, int]],
     multipliers: tuple[Floats, Floats],
 ) -> tuple[Setup, admm.State]:
-    """The iteration with these limits watched, started at proposals ``y`` and these prices."""
+    """The iteration with these limits watched, started where its other rows stand."""
     if setup.network is None:
         raise ModelError("only an AC network watches limits")
     problem = setup.problem
     watch = watch_of(setup.network.grid, keys, problem.firm_kw.shape[1])
     network = setup.network.watching(watch, seen.state)
     coupled = _couple(problem, setup.settings, setup.coupling.blocks, network)
-    values = network.observe(y, seen)
-    slots = network.slot_prices(*multipliers)
-    state = admm.start(
-        coupled,
-        np.vstack([y, coupled.rows_at(y), values.values_kw]),
-        np.vstack([price, slots]),
-        problem.dt_h,
-    )
-    return replace(setup, network=network, coupling=coupled), replace(state, seen=values)
+    values = np.vstack([rows_kw, network.watched_kw(seen.state)])
+    prices = np.vstack([price, network.slot_prices(*multipliers)])
+    state = admm.start(coupled, values, prices, problem.dt_h)
+    return replace(setup, network=network, coupling=coupled), replace(state, seen=seen)
 
 
 def watch_more(setup: Setup, state: admm.State) -> tuple[Setup, admm.State]:
@@ -215,8 +210,8 @@ def watch_more(setup: Setup, state: admm.State) -> tuple[Setup, admm.State]:
     rows = setup.balance_rows.stop
     price = admm.prices(state, setup.coupling, setup.problem.dt_h)
     multipliers = network.multipliers(price[rows:])
-    y = state.projection[: setup.coupling.agents]
-    setup, begun = _watching(setup, y, price[:rows], state.seen, keys | watched, multipliers)
+    at = state.projection[:rows]
+    setup, begun = _watching(setup, at, price[:rows], state.seen, keys | watched, multipliers)
     return setup, replace(begun, iteration=state.iteration, history=state.history)
 
 

@@ -26,6 +26,7 @@ Indices = NDArray[np.int64]
 NEAR_PU = 0.004  # a voltage so close to a limit is watched
 NEAR_LOADING = 0.95  # and so is a current above this share of its limit
 MOST_WATCHED = 16  # of voltages and of currents each, per hour: neighbours move together
+HALVINGS = 6  # of proposals that have no power flow solution, before they are left out
 MAJORANT = 1.1  # of the losses' curvature, for flows above the linear ones
 
 
@@ -55,9 +56,9 @@ class Watch:
         return set(zip(kinds.tolist(), rows.tolist(), hours.tolist(), strict=True))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Seen:
-    """Exact state of the grid at the agents' proposals."""
+    """Exact state of the grid at the agents' proposals; ``violation_pu`` is infinite without."""
 
     flow: PowerFlow
     state: BranchState
@@ -140,38 +141,52 @@ class AcNetwork:
         return np.vstack([imports, np.clip(target_kw[1:], low, high)])
 
     def observe(self, proposal_kw: Floats, before: Seen | None) -> Seen:
-        """Exact power flow at the agents' proposals ``(A, T)``.
+        """Exact state at the agents' proposals ``(A, T)``.
+
+        Proposals that the grid cannot carry at all (they happen early in an iteration) are seen
+        from the nearest halving of them that it can, and by the constant slopes from there.
 
         Raises
         ------
         SolverError
-            If an hour has no power flow solution there.
+            If an hour has no power flow solution even without the agents.
         """
-        active, reactive = self._places
-        flow = solve(
-            self.grid.feeder,
-            self.firm_kw + active @ proposal_kw,
-            self.firm_kvar + reactive @ proposal_kw,
-            v_start=None if before is None else before.flow.v_pu,
-        )
+        carried = proposal_kw
+        flow = self._flow(carried, before)
+        for halving in range(HALVINGS + 1):
+            if flow.converged.all():
+                break
+            share = 0.0 if halving == HALVINGS else 0.5
+            carried = np.where(flow.converged, carried, share * carried)
+            flow = self._flow(carried, None)
         if not flow.converged.all():
             hours = np.flatnonzero(~flow.converged).tolist()
-            raise SolverError(f"no power flow solution in the steps {hours} of the horizon")
+            raise SolverError(f"firm load has no power flow solution in the steps {hours}")
         state = branch_state(flow)
-        return Seen(
-            flow=flow,
-            state=state,
-            values_kw=np.vstack([flow.head_p_kw, self._watched(state) / self.scale]),
-            violation_pu=violation_pu(self.grid, state),
+        values = np.vstack([flow.head_p_kw, self.watched_kw(state)])
+        if carried is proposal_kw:
+            return Seen(flow, state, values, violation_pu(self.grid, state))
+        beyond = proposal_kw - carried
+        values[:1] += self.lead @ beyond
+        values[1:] += np.matmul(self.slopes, beyond.T[:, :, None])[:, :, 0].T
+        return Seen(flow, state, values, np.inf)
+
+    def _flow(self, powers_kw: Floats, before: Seen | None) -> PowerFlow:
+        active, reactive = self._places
+        return solve(
+            self.grid.feeder,
+            self.firm_kw + active @ powers_kw,
+            self.firm_kvar + reactive @ powers_kw,
+            v_start=None if before is None else before.flow.v_pu,
         )
 
-    def _watched(self, state: BranchState) -> Floats:
-        """Squared quantity in each slot, ``(m, T)``; zero in unused ones."""
+    def watched_kw(self, state: BranchState) -> Floats:
+        """Scaled squared quantity in each slot, ``(m, T)``; zero in unused ones."""
         hours = np.arange(state.v.shape[1])
         squares = (state.v / state.n_sq[:, None], state.l * state.n_sq[:, None])
         rows = np.maximum(self.watch.row, 0)
         picked = np.where(self.watch.is_current, squares[1][rows, hours], squares[0][rows, hours])
-        return np.where(self.watch.row >= 0, picked, 0.0)
+        return np.where(self.watch.row >= 0, picked, 0.0) / self.scale
 
     def multipliers(self, per_kw: Floats) -> tuple[Floats, Floats]:
         """Multipliers of the slots ``(m, T)`` as those of squared voltages and currents."""
