@@ -68,7 +68,9 @@ class Draft:
         )
 
 
-def flow_of(problem: Problem, schedule_kw: Floats, schedule_kvar: Floats | float = 0.0) -> PowerFlow:
+def flow_of(
+    problem: Problem, schedule_kw: Floats, schedule_kvar: Floats | float = 0.0
+) -> PowerFlow:
     """Exact power flow under a schedule ``(R, T)``."""
     grid = problem.grid
     assert grid is not None

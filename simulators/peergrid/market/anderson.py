@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 RESTART = 2.0  # growth of the residual at which the acceleration forgets
 ASTRAY = 20.0  # growth at which it goes back to the best point
 STALLED = 0.1  # an accelerated step so much shorter than the plain one cancels it
+LEAP = 100.0  # longest accelerated step, in plain ones: differences may vanish and fit anything
 RIDGE = 1e-10  # relative to the trace of the normal equations
 
 
@@ -70,6 +71,9 @@ def _combine(past: Sequence[tuple[Floats, Floats]], weight: Floats) -> Floats:
     gram += np.eye(len(gram)) * (RIDGE * np.trace(gram) + 1e-300)
     gamma = np.linalg.solve(gram, d_residual @ (scale * residual).ravel())
     step = residual - (gamma @ (d_point + d_plain)).reshape(point.shape)
-    if np.linalg.norm(scale * step) < STALLED * np.linalg.norm(scale * residual):
+    length, plain = (float(np.linalg.norm(scale * part)) for part in (step, residual))
+    if length < STALLED * plain:
         return point + residual
+    if length > LEAP * plain:
+        step = step * (LEAP * plain / length)
     return np.asarray(point + step)

@@ -90,7 +90,7 @@ def _iterate(
 
 
 def _is_certified(found: Clearing, settings: admm.Settings) -> bool:
-    violation = 0.0 if found.grid is None else float(found.grid.violation_pu.max(initial=0.0))
+    violation = 0.0 if found.grid is None else found.grid.worst
     return (
         abs(found.gap) <= settings.tolerance_gap
         and found.box_violation_kw <= settings.tolerance_kw

@@ -5,7 +5,7 @@ flow model, in cvxpy. Cones go to ECOS up to ``SMALL`` of them and to Clarabel a
 is not installed or gives up; the rest to Clarabel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cvxpy as cp
@@ -14,7 +14,8 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from peergrid.errors import DataError, SolverError
-from peergrid.market.admm import Status
+from peergrid.market.admm import Settings, Status
+from peergrid.market.by_admm import clear_by_admm
 from peergrid.market.participant import Agents
 from peergrid.market.problem import Problem, check
 from peergrid.market.report import NodalPrices, grid_state, nodal_prices
@@ -65,6 +66,8 @@ def clear_centrally(problem: Problem, solver: str | None = None) -> Clearing:
         If no solver returns an optimum.
     """
     check(problem)
+    if len(problem.owner) == 0:  # nothing to decide, and cvxpy knows no empty variables
+        return replace(clear_by_admm(problem, Settings()), iterations=0)
     programme = build_programme(problem)
     run(programme.problem, solver, cones=programme.flow is not None)
     return _read(problem, programme)
@@ -83,7 +86,8 @@ def run(problem: cp.Problem, solver: str | None, *, cones: bool) -> None:
         except cp.SolverError as error:
             failures.append(f"{name}: {error}")
             continue
-        if problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+        last = name == names[-1]
+        if problem.status == cp.OPTIMAL or (last and problem.status == cp.OPTIMAL_INACCURATE):
             return
         failures.append(f"{name}: {problem.status}")
     raise SolverError(f"central clearing: no optimum ({'; '.join(failures)})")
@@ -170,8 +174,10 @@ def _agents(agents: Agents, p: Any) -> tuple[Any, list[Any]]:
         if len(bent):
             cost += cp.sum(cp.multiply(weight[bent, None], cp.square(away[bent])))
     cost = agents.dt_h * cost
-    free = np.flatnonzero(agents.is_foldable)
-    constraints = [p[free] >= agents.p_min_kw[free], p[free] <= agents.p_max_kw[free]]
+    free = np.setdiff1d(np.arange(agents.shape[0]), agents.cycling)
+    constraints = []
+    if len(free):
+        constraints = [p[free] >= agents.p_min_kw[free], p[free] <= agents.p_max_kw[free]]
     for index, resource in enumerate(agents.cycling):
         constraints += _cycles(agents, index, p[resource])
     if len(agents.stores):

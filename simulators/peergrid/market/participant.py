@@ -94,7 +94,7 @@ class Agents:
     @property
     def is_foldable(self) -> NDArray[np.bool_]:
         """Resources ``(R,)`` that can keep a limit of their participant by themselves."""
-        foldable = np.ones(self.shape[0], dtype=bool)
+        foldable = np.array((self.p_max_kw > self.p_min_kw).any(axis=1), dtype=bool)
         foldable[self.cycling] = False
         return foldable
 

@@ -128,6 +128,10 @@ class Problem:
     box_max_kw: Floats
     grid: Grid | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("owner", "pool"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+
     @property
     def dt_h(self) -> float:
         """Step length [h]."""

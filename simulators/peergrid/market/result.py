@@ -55,6 +55,11 @@ class GridState:
     violation_pu: Floats
     overload: Floats
 
+    @property
+    def worst(self) -> float:
+        """The worst of both in any hour."""
+        return max(float(self.violation_pu.max(initial=0.0)), float(self.overload.max(initial=0.0)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:

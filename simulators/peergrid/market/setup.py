@@ -200,18 +200,21 @@ def _watching(
 
 
 def watch_more(setup: Setup, state: admm.State) -> tuple[Setup, admm.State]:
-    """Also watch limits that are broken and not watched, with what lies near them."""
+    """Also watch limits that are broken and not watched; renew slopes that are out of date."""
     network = setup.network
-    if network is None or state.violation_pu <= setup.settings.tolerance_pu:
+    if network is None:
         return setup, state
-    keys, watched = near_limits(network.grid, state.seen.state), network.watch.keys()
-    if keys <= watched:
+    watched = network.watch.keys()
+    keys = set(watched)
+    if state.violation_pu > setup.settings.tolerance_pu:
+        keys |= near_limits(network.grid, state.seen.state)
+    if keys == watched and not network.is_stale(state.seen.state):
         return setup, state
     rows = setup.balance_rows.stop
     price = admm.prices(state, setup.coupling, setup.problem.dt_h)
     multipliers = network.multipliers(price[rows:])
     at = state.projection[:rows]
-    setup, begun = _watching(setup, at, price[:rows], state.seen, keys | watched, multipliers)
+    setup, begun = _watching(setup, at, price[:rows], state.seen, keys, multipliers)
     return setup, replace(begun, iteration=state.iteration, history=state.history)
 
 

@@ -26,6 +26,7 @@ Indices = NDArray[np.int64]
 NEAR_PU = 0.004  # a voltage so close to a limit is watched
 NEAR_LOADING = 0.95  # and so is a current above this share of its limit
 MOST_WATCHED = 16  # of voltages and of currents each, per hour: neighbours move together
+STALE = 1.5  # change of a slope at which it is renewed
 HALVINGS = 6  # of proposals that have no power flow solution, before they are left out
 MAJORANT = 1.1  # of the losses' curvature, for flows above the linear ones
 
@@ -213,6 +214,17 @@ class AcNetwork:
         """Gradient of the buses' powers as that of the agents' rows, ``(A, C)``."""
         at = np.where(self.is_reactive[:, None], gradient.q[self.spots], gradient.p[self.spots])
         return np.where(self.spots[:, None] >= 0, at, 0.0)
+
+    def is_stale(self, state: BranchState) -> bool:
+        """Whether slopes of currents are off by more than a factor: those of voltages hardly are.
+
+        A squared current is quadratic in the powers, so its slope follows the flow.
+        """
+        if not self.watch.is_current.any():
+            return False
+        scale, _ = slopes_of(self, self.watch, state)
+        ratio = (scale / self.scale)[self.watch.row >= 0]
+        return bool(np.any((ratio > STALE) | (ratio < 1.0 / STALE)))
 
     def watching(self, watch: Watch, state: BranchState) -> "AcNetwork":
         """The same network with other limits watched, slopes taken at this state."""

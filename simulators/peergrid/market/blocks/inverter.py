@@ -34,7 +34,7 @@ class Inverters:
         p, q = np.split(target_kw, 2)
         slope, most = self.reactive.tan_phi[:, None], self.reactive.apparent_kva[:, None]
         with np.errstate(invalid="ignore"):
-            outside = np.abs(q) > slope * np.abs(p)
+            outside = np.isfinite(slope) & (np.abs(q) > slope * np.abs(p))
             along = (np.abs(p) + slope * np.abs(q)) / (1.0 + slope**2)
             p = np.where(outside, np.where(p < 0.0, -along, along), p)
             q = np.where(outside, np.sign(q) * slope * along, q)
