@@ -27,6 +27,7 @@ STILL = 8
 LATE = 50
 BALANCE_AT = 10.0
 BALANCE_STEP = 5.0
+BALANCE_NUDGE = 3.0
 
 
 class Status(IntEnum):
@@ -149,8 +150,8 @@ def balance_factor(state: State, settings: Settings) -> float:
     """
     primal = state.primal_kw / settings.tolerance_kw
     dual = state.dual_eur_per_kwh / settings.tolerance_eur_per_kwh
-    if primal > 1.0 and dual < BALANCE_AT and _stands_still(state):
-        return BALANCE_STEP
+    if primal > 1.0 and _stands_still(state):
+        return BALANCE_NUDGE
     if settings.balance_until < state.iteration and state.iteration % LATE:
         return 1.0
     ratio = max(primal, 1e-12) / max(dual, 1e-12)
