@@ -49,7 +49,9 @@ class Settings:
         Penalty, dimensionless: at 1 an agent moved by its whole size is charged the price unit.
         By default 0.02 on the AC network, whose losses curve the problem, and 1 without it.
     tolerance_kw
-        Largest primal residual, or ``tolerance_share`` of the community's size if that is less.
+        Largest primal residual; 0: ``tolerance_share`` of the community's size.
+    tolerance_share
+        See there; the size is what all members and resources may reach together.
     tolerance_eur_per_kwh
         Largest change of a price.
     tolerance_pu
@@ -71,8 +73,8 @@ class Settings:
     """
 
     rho: float | None = None
-    tolerance_kw: float = 0.1
-    tolerance_share: float = 1e-4
+    tolerance_kw: float = 0.0
+    tolerance_share: float = 2.5e-5
     tolerance_eur_per_kwh: float = 1e-5
     tolerance_pu: float = 5e-5
     tolerance_gap: float = 1e-4
@@ -184,6 +186,7 @@ def step(
     projection, seen = coupling.project(proposal, asked, state.seen)
     residual = projection - proposal
     primal = float(np.abs(residual).max())
+    primal = max(primal, coupling.mismatch_kw(proposal, seen))
     dual = float(np.abs(weight[:, None] * (projection - state.projection)).max()) / dt_h
     following, memory = advance(state.memory, asked, residual, weight, settings.memory)
     return State(

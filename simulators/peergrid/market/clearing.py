@@ -18,6 +18,9 @@ WAYS: dict[Method, tuple[NetworkKind, ...]] = {
 }
 
 
+NEIGHBOURS_KW = 0.1  # residual of the published ADMM, unless another is asked for
+
+
 def clear(
     problem: Problem,
     settings: Settings | None = None,
@@ -96,7 +99,7 @@ def _by_neighbours(problem: Problem, settings: Settings) -> Clearing:
     return clear_by_neighbours(
         problem,
         NeighbourSettings(
-            tolerance_kw=settings.tolerance_kw,
+            tolerance_kw=settings.tolerance_kw or NEIGHBOURS_KW,
             tolerance_eur_per_kwh=settings.tolerance_eur_per_kwh,
             tolerance_pu=settings.tolerance_pu,
             max_iterations=settings.max_iterations,

@@ -106,6 +106,12 @@ class Coupling:
         move = self.inverse @ down
         return np.vstack([proposal[: self.agents] + move, at + self.rows @ move]), None
 
+    def mismatch_kw(self, proposal: Floats, seen: Any) -> float:
+        """By how much the coupling's proposals differ from what the agents' cause, at most."""
+        rows = slice(self.agents, self.agents + len(self.rows))
+        off = self.rows_at(proposal[: self.agents]) - proposal[rows]
+        return float(np.abs(off).max(initial=0.0))
+
     def _linear(self, proposal: Floats, pull: Floats) -> tuple[Floats, Floats]:
         """Values of the linear rows, and the descent direction that agents and rows ask for."""
         agents = self.agents
@@ -145,6 +151,12 @@ class CurvedCoupling(Coupling):
         return np.vstack(
             [y + move, at + self.rows @ move, seen.values_kw + self.spread(move)]
         ), seen
+
+    def mismatch_kw(self, proposal: Floats, seen: Any) -> float:
+        """The same, with the curved rows."""
+        rest = slice(self.agents + len(self.rows), None)
+        off = float(np.abs(seen.values_kw - proposal[rest]).max(initial=0.0))
+        return max(super().mismatch_kw(proposal, seen), off)
 
     def spread(self, move: Floats) -> Floats:
         """How the curved rows answer a move, with the constant slopes, ``(C, T)``."""

@@ -95,8 +95,8 @@ def set_up(problem: Problem, settings: admm.Settings, *, certify: bool) -> Setup
     inverters = problem.agents.inverters()
     network = None if problem.grid is None else _network(problem, balance)
     blocks = (boxes, inverters, balance) if network is None else (boxes, inverters)
-    least = settings.tolerance_share * float(balance.size_kw.max())
-    settings = replace(settings, tolerance_kw=min(settings.tolerance_kw, least))
+    share = settings.tolerance_share * float(balance.size_kw.max())
+    settings = replace(settings, tolerance_kw=settings.tolerance_kw or share)
     return Setup(
         problem=problem,
         settings=settings,
