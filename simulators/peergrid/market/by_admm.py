@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.market import admm
+from peergrid.market.checks import check
 from peergrid.market.coupling import Coupling
-from peergrid.market.participant import Agents
-from peergrid.market.problem import Problem, check, fold_boxes
+from peergrid.market.participant import Participants
+from peergrid.market.problem import Problem, fold_boxes
 from peergrid.market.report import report
 from peergrid.market.result import Clearing, Warm
-from peergrid.market.setup import rebalance, set_up, start, watch_more
+from peergrid.market.setup import envelope_boxes, rebalance, set_up, start, watch_more
 from peergrid.market.threads import one_thread
 
 Floats = NDArray[np.float64]
@@ -46,7 +47,7 @@ def clear_by_admm(
         if fixed is None:
             return found
         whole, _ = _iterate(replace(problem, agents=fixed), settings, certify, found.warm)
-    extra = whole.objective_eur - found.objective_eur
+    extra = max(whole.objective_eur - found.objective_eur, 0.0)  # whole cycles are relaxed ones
     return replace(
         whole,
         iterations=found.iterations + whole.iterations,
@@ -59,7 +60,7 @@ def clear_by_admm(
 
 def _iterate(
     problem: Problem, settings: admm.Settings, certify: bool, warm: Warm | None
-) -> tuple[Clearing, Agents | None]:
+) -> tuple[Clearing, Participants | None]:
     """One run of the iteration; and the agents with their cycles fixed, if there are any."""
     folded = fold_boxes(problem)
     setup, state = start(set_up(folded, settings, certify=certify), warm)
@@ -82,6 +83,8 @@ def _iterate(
         state, folded.agents.propose, setup.coupling, settings, folded.dt_h, look
     )
     found = _with_private_congestion(problem, folded, report(setup, state, status))
+    if status is admm.Status.ITERATION_LIMIT and certify and _is_certified(found, settings):
+        found = replace(found, status=admm.Status.CONVERGED)
     if len(problem.agents.cycling) == 0:
         return found, None
     rows = setup.coupling.agents
@@ -104,8 +107,11 @@ def _with_private_congestion(problem: Problem, folded: Problem, found: Clearing)
     worth = problem.agents.worth_of_limits(folded.agents, found.schedule_kw, price)
     congestion = found.congestion_eur_per_kwh.copy()
     np.add.at(congestion, problem.owner, worth)
+    boxes = envelope_boxes(problem)
+    inside = boxes.rows[:, : len(problem.owner)] @ found.schedule_kw + boxes.offset_kw
     return replace(
         found,
+        box_violation_kw=boxes.violation_kw(inside),  # a device may be unable to keep its own
         congestion_eur_per_kwh=congestion,
         price_eur_per_kwh=found.price_eur_per_kwh + (congestion - found.congestion_eur_per_kwh),
     )

@@ -13,11 +13,12 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from peergrid.errors import DataError, SolverError
+from peergrid.errors import DataError, ModelError, SolverError
 from peergrid.market.admm import Settings, Status
 from peergrid.market.by_admm import clear_by_admm
-from peergrid.market.participant import Agents
-from peergrid.market.problem import Problem, check
+from peergrid.market.checks import check
+from peergrid.market.participant import Agents, opened
+from peergrid.market.problem import Problem
 from peergrid.market.report import NodalPrices, grid_state, nodal_prices
 from peergrid.market.result import Clearing, GridState, Relaxation, Warm
 from peergrid.market.setup import envelope_boxes, retail_balance
@@ -66,6 +67,8 @@ def clear_centrally(problem: Problem, solver: str | None = None) -> Clearing:
         If no solver returns an optimum.
     """
     check(problem)
+    if problem.grid is not None and problem.grid.feeder.n_bus == 1:
+        raise ModelError("branch flow needs a branch: on one bus clear with network = envelope")
     if len(problem.owner) == 0:  # nothing to decide, and cvxpy knows no empty variables
         return replace(clear_by_admm(problem, Settings()), iterations=0)
     programme = build_programme(problem)
@@ -102,7 +105,11 @@ def _preferred(problem: cp.Problem, *, cones: bool) -> list[str]:
 
 def build_programme(problem: Problem) -> Programme:
     """The clearing as a cvxpy problem; the same constraints as the ADMM's, written out."""
-    agents = problem.agents if problem.grid is not None else problem.agents.without_reactive()
+    agents = (
+        opened(problem.agents)
+        if problem.grid is not None
+        else opened(problem.agents).without_reactive()
+    )
     resources, steps = agents.shape
     p = cp.Variable((resources, steps))
     q = (
@@ -140,7 +147,7 @@ def _imports(problem: Problem, p: Any, q: Any) -> tuple[Any, RelaxedFlow | None]
     active = _incidence(grid.at[problem.owner], grid.feeder.n_bus) @ p + firm_kw
     reactive: Any = firm_kvar
     if q is not None:
-        at = grid.at[problem.owner[problem.agents.reactive.resource]]
+        at = grid.at[problem.owner[opened(problem.agents).reactive.resource]]
         reactive = _incidence(at, grid.feeder.n_bus) @ q + firm_kvar
     flow = relaxed_branch_flow(grid.feeder, active, reactive, grid.band_sq, grid.i_max_sq)
     return cp.reshape(flow.import_kw, (1, firm_kw.shape[1]), order="C"), flow
@@ -262,7 +269,7 @@ def _read(problem: Problem, programme: Programme) -> Clearing:
     grid, prices, imports, relaxation = _grid(problem, programme, theta, position, position_kvar)
     _add_box_prices(problem, programme, prices)
     balance = retail_balance(problem)
-    cost = float(problem.agents.cost(schedule).sum())
+    cost = float(opened(problem.agents).cost(schedule).sum())
     return Clearing(
         schedule_kw=schedule,
         schedule_kvar=reactive,
@@ -294,7 +301,7 @@ def _reactive_schedule(problem: Problem, programme: Programme, schedule: Floats)
     if programme.q_kvar is None:
         return np.zeros_like(schedule)
     proposal = np.vstack([schedule, programme.q_kvar.value])
-    return problem.agents.reactive_kvar(proposal)
+    return opened(problem.agents).reactive_kvar(proposal)
 
 
 def _grid(

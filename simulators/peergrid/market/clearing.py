@@ -12,6 +12,7 @@ from peergrid.market.result import Clearing, Warm
 Method = Literal["admm", "central"]
 NetworkKind = Literal["none", "envelope", "ac", "branch-flow"]
 Certificate = Literal["dual", "central", "off"]
+CERTIFICATES: tuple[Certificate, ...] = ("dual", "central", "off")
 WAYS: dict[Method, tuple[NetworkKind, ...]] = {
     "admm": ("none", "envelope", "ac", "branch-flow"),
     "central": ("none", "envelope", "branch-flow"),
@@ -73,6 +74,8 @@ def clear(
         raise DataError("clear", "method", method, ", ".join(WAYS))
     if network not in WAYS[method]:
         raise DataError("clear", "network", network, f"{', '.join(WAYS[method])} with {method}")
+    if certificate not in CERTIFICATES:
+        raise DataError("clear", "certificate", certificate, ", ".join(CERTIFICATES))
     if network == "none":
         problem = problem.without_boxes()
     if network in ("none", "envelope"):
@@ -81,6 +84,8 @@ def clear(
         raise DataError("clear", "problem.grid", None, f"a Grid, to clear with network = {network}")
     if method == "central":
         return _centrally(problem, solver)
+    if network == "branch-flow":
+        return _by_neighbours(problem, settings or Settings())
     found = clear_by_admm(problem, settings or Settings(), certify=certificate == "dual", warm=warm)
     if certificate == "central":
         return replace(found, lower_bound_eur=_centrally(problem, solver).lower_bound_eur)

@@ -27,18 +27,36 @@ Indices = NDArray[np.int64]
 
 
 class Participants(Protocol):
-    """All that the coordinator may ask of the agents; everything it learns is in the answers."""
+    """All that the coordinator may ask of the agents; everything it learns is in the answers.
 
+    Facts that are no secret: step length, number of rows and what each may reach (connection
+    size), whose they are, who has appliance cycles. Answers: proposals, the value of the own
+    problem at a price, the cost of the own schedule. Commands: keep to these limits, fix your
+    starts. ``tests/market/test_privacy.py`` lists what crosses in a clearing.
+    """
+
+    @property
+    def dt_h(self) -> float: ...
     @property
     def row_size_kw(self) -> Floats: ...
     @property
     def row_resource(self) -> Indices: ...
+    @property
+    def is_foldable(self) -> NDArray[np.bool_]: ...
+    @property
+    def cycling(self) -> Indices: ...
     def reference_kw(self) -> Floats: ...
     def propose(self, target_kw: Floats, weight_eur_per_kw2: Floats) -> Floats: ...
     def inverters(self) -> Inverters: ...
     def reactive_kvar(self, proposal: Floats) -> Floats: ...
     def best_value(self, price_eur_per_kwh: Floats) -> Floats: ...
     def cost(self, p_kw: Floats) -> Floats: ...
+    def within(self, p_min_kw: Floats, p_max_kw: Floats) -> "Participants": ...
+    def worth_of_limits(
+        self, tightened: Any, p_kw: Floats, price_eur_per_kwh: Floats
+    ) -> Floats: ...
+    def without_reactive(self) -> "Participants": ...
+    def with_best_starts(self, target_kw: Floats, weight_eur_per_kw2: Floats) -> "Participants": ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -293,6 +311,19 @@ class Agents:
         if failed >= 0:
             raise ModelError(f"storage {int(self.stores[failed])}: no schedule meets its energies")
         return charge, discharge
+
+
+def opened(agents: Participants) -> "Agents":
+    """The agents' own data, for references that know everything; no part of the coordinator.
+
+    Raises
+    ------
+    ModelError
+        If the data are not here to be read.
+    """
+    if not isinstance(agents, Agents):
+        raise ModelError("this needs the agents' own data, which they keep to themselves")
+    return agents
 
 
 def build_agents(messages: Sequence[Flexibility], steps: int, dt_h: float) -> Agents:

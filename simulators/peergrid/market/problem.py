@@ -6,8 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.errors import DataError
-from peergrid.market.participant import Agents
+from peergrid.market.participant import Participants
 from peergrid.network.feeder import Feeder
 from peergrid.network.linear import LinearModel, lindistflow
 
@@ -118,7 +117,7 @@ class Problem:
         The feeder, where the clearing is to respect it.
     """
 
-    agents: Agents
+    agents: Participants
     owner: Indices
     pool: Indices
     firm_kw: Floats
@@ -152,32 +151,6 @@ class Problem:
         """The same problem with no envelopes."""
         shape = self.firm_kw.shape
         return replace(self, box_min_kw=np.full(shape, -np.inf), box_max_kw=np.full(shape, np.inf))
-
-
-def check(problem: Problem) -> None:
-    """Refuse what cannot be cleared: wash trading, wrong shapes, nobody there.
-
-    Raises
-    ------
-    DataError
-        Naming the field, its value and what is allowed.
-    """
-    if len(problem.pool) == 0:
-        raise DataError("market", "participants", 0, "at least one")
-    steps = problem.firm_kw.shape[1]
-    for name in ("price_import_eur_per_kwh", "price_feed_in_eur_per_kwh"):
-        price = getattr(problem, name)
-        if price.shape != (steps,) or not np.isfinite(price).all():
-            raise DataError("market", name, price, f"{steps} finite numbers")
-    wash = problem.price_feed_in_eur_per_kwh > problem.price_import_eur_per_kwh
-    if wash.any():
-        t = int(np.argmax(wash))
-        value = float(problem.price_feed_in_eur_per_kwh[t])
-        most = float(problem.price_import_eur_per_kwh[t])
-        allowed = f"at most the import price {most:g}, or buying in order to sell would pay"
-        raise DataError("market", f"price_feed_in_eur_per_kwh[{t}]", value, allowed)
-    if not np.isfinite(problem.firm_kw).all():
-        raise DataError("market", "firm_kw", "NaN or infinite", "finite numbers")
 
 
 def fold_boxes(problem: Problem) -> Problem:

@@ -16,6 +16,7 @@ from peergrid.envelopes.feedback import Correction
 from peergrid.errors import ModelError, SolverError
 from peergrid.market import admm
 from peergrid.market.clearing import clear
+from peergrid.market.participant import opened
 from peergrid.market.problem import Grid, Problem, fold_boxes
 from peergrid.market.result import Clearing
 from peergrid.network.power_flow import solve
@@ -148,7 +149,7 @@ def _grid(community: Community, reading: Reading, terrain: Terrain, events: list
 
 def _release(community: Community, problem: Problem, events: list[Event]) -> Problem:
     """Lift envelopes inside which a storage could not meet its energy bounds (a departure)."""
-    stuck = fold_boxes(problem).agents.unreachable()
+    stuck = opened(fold_boxes(problem).agents).unreachable()
     if not stuck.any():
         return problem
     low, high = problem.box_min_kw.copy(), problem.box_max_kw.copy()

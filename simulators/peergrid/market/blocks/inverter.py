@@ -46,8 +46,8 @@ class Inverters:
         """Least of ``-price * (p, q)`` over the capability [EUR/h]."""
         own = self.reactive
         on_p, on_q = np.split(price_eur_per_kwh, 2)
-        disc = own.apparent_kva[:, None] * np.hypot(on_p, on_q)
         with np.errstate(invalid="ignore"):
+            disc = own.apparent_kva[:, None] * np.hypot(on_p, on_q)
             worth = [
                 on_p * p + own.tan_phi[:, None] * np.abs(on_q * p)
                 for p in (own.p_min_kw, own.p_max_kw)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.errors import ModelError
+from peergrid.market.participant import opened
 from peergrid.market.problem import Grid, Problem
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,7 @@ def grid_of(problem: Problem) -> Grid:
     ModelError
         Naming what the published model has no equation for.
     """
-    grid, agents = problem.grid, problem.agents
+    grid, agents = problem.grid, opened(problem.agents)
     if grid is None:
         raise ModelError("a clearing by neighbours needs a grid")
     feeder = grid.feeder
@@ -109,7 +110,7 @@ class Bus:
 
 def buses(problem: Problem, grid: Grid, units: Units) -> list[Bus]:
     """One agent per bus, participants or not."""
-    feeder, agents = grid.feeder, problem.agents
+    feeder, agents = grid.feeder, opened(problem.agents)
     scale = units.power_kw / (1000.0 * feeder.base_mva)
     firm_p, firm_q = grid.firm_injections(problem.firm_kw)
     low, high = grid.band_sq

@@ -16,7 +16,9 @@ from peergrid.market.by_neighbours.iteration import (
     iterate,
     set_up,
 )
-from peergrid.market.problem import Problem, check
+from peergrid.market.checks import check
+from peergrid.market.participant import opened
+from peergrid.market.problem import Problem
 from peergrid.market.report import grid_state
 from peergrid.market.result import Clearing, Warm
 from peergrid.market.setup import retail_balance
@@ -134,7 +136,7 @@ def _report(setup: Setup, run: Run) -> NeighbourClearing:
 
 def schedule_kw(setup: Setup, state: State) -> Floats:
     """Injection of each resource ``(R, T)``, inside its limits."""
-    agents = setup.problem.agents
+    agents = opened(setup.problem.agents)
     schedule = np.zeros(agents.shape)
     for agent, answer in zip(setup.agents, state.answers, strict=True):
         schedule[agent.bus.plants] = answer.plants
@@ -157,7 +159,7 @@ def _flow(setup: Setup, schedule: Floats) -> PowerFlow:
 def _objective_eur(setup: Setup, schedule: Floats, flow: PowerFlow) -> float:
     """Cost of a schedule and retail bill of the import that it causes."""
     bill = retail_balance(setup.problem).cost(flow.head_p_kw[None, :])
-    return float(setup.problem.agents.cost(schedule).sum()) + bill
+    return float(opened(setup.problem.agents).cost(schedule).sum()) + bill
 
 
 def _prices(setup: Setup, state: State) -> tuple[Floats, Floats, Floats]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from peergrid.market.by_neighbours.agent import Agent, Answer
 from peergrid.market.by_neighbours.bus import Rows, Units, buses, grid_of
+from peergrid.market.participant import opened
 from peergrid.market.problem import Grid, Problem
 from peergrid.units import mw_from_kw
 
@@ -130,7 +131,9 @@ def set_up(problem: Problem, settings: NeighbourSettings) -> Setup:
     """Agents with their compiled problems."""
     grid = grid_of(problem)
     peak_kw = float(np.abs(problem.firm_kw.sum(axis=0)).max())
-    unit_kw = settings.power_unit_kw or max(peak_kw, float(problem.agents.size_kw.max(initial=1.0)))
+    unit_kw = settings.power_unit_kw or max(
+        peak_kw, float(opened(problem.agents).size_kw.max(initial=1.0))
+    )
     units = Units(power_kw=unit_kw, price_eur_per_kwh=settings.price_unit_eur_per_kwh)
     found = buses(problem, grid, units)
     return Setup(

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.market.by_neighbours.bus import Bus, Units
+from peergrid.market.participant import opened
 from peergrid.market.problem import Problem
 
 Floats = NDArray[np.float64]
@@ -160,13 +161,13 @@ class Model:
 
     def plant_limits(self) -> list[Any]:
         """(9)."""
-        agents, rows = self.problem.agents, self.bus.plants
+        agents, rows = opened(self.problem.agents), self.bus.plants
         low, high = agents.p_min_kw[rows], agents.p_max_kw[rows]
         return _box(self.unknown.plants, low / self.units.power_kw, high / self.units.power_kw)
 
     def store_limits(self) -> list[Any]:
         """(11), (13) and (14) without the binaries of (12)."""
-        box, _, _, _, _, _, e_lo, e_hi = self.problem.agents.storage
+        box, _, _, _, _, _, e_lo, e_hi = opened(self.problem.agents).storage
         u, at, unit = self.unknown, self.bus.store_at, self.units.power_kw
         return [
             *_box(u.charge, box[0, at] / unit, box[1, at] / unit),
@@ -177,7 +178,7 @@ class Model:
     def store_energy(self) -> list[Any]:
         """(15), with a share kept from step to step."""
         u, at, unit = self.unknown, self.bus.store_at, self.units.power_kw
-        _, eta_c, eta_d, keep, demand, e_now, _, _ = self.problem.agents.storage
+        _, eta_c, eta_d, keep, demand, e_now, _, _ = opened(self.problem.agents).storage
         first = (e_now[at] / unit)[:, None]
         before = cp.hstack([first, u.energy[:, :-1]]) if first.size else u.energy
         gain = cp.multiply(eta_c[at], u.charge) - cp.multiply(1.0 / eta_d[at], u.discharge)
@@ -218,7 +219,7 @@ class Model:
 
     def resource_cost(self) -> Any:
         """Linear, quadratic and wear cost of the resources, per hour."""
-        agents, u = self.problem.agents, self.unknown
+        agents, u = opened(self.problem.agents), self.unknown
         price, cost = self.units.price_eur_per_kwh, 0.0
         linear = agents.linear_eur_per_kwh / price
         for powers, rows in (
@@ -234,7 +235,7 @@ class Model:
 
     def _bent(self, powers: Any, rows: Indices) -> Any:
         """Quadratic cost and discomfort of some resources, where they have any."""
-        agents, cost = self.problem.agents, 0.0
+        agents, cost = opened(self.problem.agents), 0.0
         unit = self.units.power_kw / self.units.price_eur_per_kwh
         reference = agents.p_ref_kw[rows] / self.units.power_kw
         for i, row in enumerate(rows):
