@@ -28,15 +28,12 @@ LAWS = settings(
 )
 
 # Tight enough that where the iteration stops does not matter.
-FINE = Settings(max_iterations=1000).tightened(1e-6)
+FINE = Settings(max_iterations=1000).tightened(1e-5)
 GAP = 1e-4
 VOLTAGES = ("wide", "tight", "per bus")
-ON_VOLTAGES = drafts(bands=VOLTAGES, offers=()).filter(lambda draft: bool(draft.at.all()))
-ANY = (
-    drafts(bands=("wide",), offers=("box",), cycles=True)
-    | drafts(bands=("wide",), offers=("box",), boxes=True)
-    | drafts(bands=VOLTAGES, offers=("box",))
-)
+LIMITS = (*VOLTAGES, "current")
+ON_VOLTAGES = drafts(bands=VOLTAGES, offers=())
+ANY = drafts(bands=LIMITS, cycles=True) | drafts(bands=LIMITS, boxes=True) | drafts(bands=LIMITS)
 
 
 def on_ac(problem: Problem, how: Settings | None = None) -> Clearing:
@@ -215,7 +212,7 @@ def check_same(one: Clearing, other: Clearing, *, power: float = 1.0, price: flo
     """Same outcome up to units; imports may differ where several schedules cost the same."""
     assert one.status is other.status is Status.CONVERGED
     cost = other.objective_eur / (power * price)
-    assert cost == pytest.approx(one.objective_eur, abs=1e-5 * money(one))
+    assert cost == pytest.approx(one.objective_eur, abs=GAP * money(one))
 
 
 # --- money

@@ -152,7 +152,7 @@ def balance_factor(state: State, settings: Settings) -> float:
     """
     primal = state.primal_kw / settings.tolerance_kw
     dual = state.dual_eur_per_kwh / settings.tolerance_eur_per_kwh
-    if primal > 1.0 and _stands_still(state):
+    if primal > max(1.0, 0.1 * dual) and _stands_still(state):
         return BALANCE_NUDGE
     if settings.balance_until < state.iteration and state.iteration % LATE:
         return 1.0

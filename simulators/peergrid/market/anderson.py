@@ -4,7 +4,8 @@ Type II: the next point is the best combination of the last ones, by least squar
 residuals in the norm of the penalties (H. F. Walker and P. Ni, "Anderson acceleration for fixed-
 point iterations", SIAM J. Numerical Analysis 49(4), 2011, doi 10.1137/10078356X), regularised.
 Safeguards: it forgets when the residual has doubled, goes back to the best point when it is
-``ASTRAY``, and takes the plain step where its own cancels that.
+``ASTRAY``, takes the plain step where its own cancels that, and plain steps for a while where
+nothing better comes.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RESTART = 2.0  # growth of the residual at which the acceleration forgets
 ASTRAY = 20.0  # growth at which it goes back to the best point
+PATIENCE = 20  # steps without a better point after which plain ones are taken,
+PLAIN = 5  # so many
 STALLED = 0.1  # an accelerated step so much shorter than the plain one cancels it
 LEAP = 100.0  # longest accelerated step, in plain ones: differences may vanish and fit anything
 RIDGE = 1e-10  # relative to the trace of the normal equations
@@ -23,11 +26,25 @@ RIDGE = 1e-10  # relative to the trace of the normal equations
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Last points (T, residual), least norm since it forgot, best point (norm, T, residual)."""
+    """What is remembered of the last points.
+
+    Parameters
+    ----------
+    past
+        Last points (T, residual).
+    least_norm
+        Least norm since it forgot.
+    best
+        Best point (norm, T, residual).
+    idle, plain
+        Steps without a better point, and plain steps still to be taken.
+    """
 
     past: tuple[tuple[Floats, Floats], ...] = ()
     least_norm: float = np.inf
     best: tuple[float, Floats, Floats] | None = None
+    idle: int = 0
+    plain: int = 0
 
 
 def advance(
@@ -47,15 +64,18 @@ def advance(
         Differences to remember; 0 gives the plain iteration.
     """
     norm = float(np.sqrt((weight[:, None] * residual**2).sum()))
-    best = memory.best
-    if best is None or norm <= best[0]:
-        best = (norm, point, residual)
+    best, idle = memory.best, memory.idle + 1
+    if best is None or norm < best[0]:
+        best, idle = (norm, point, residual), 0
     if norm > ASTRAY * best[0]:
-        return best[1] + best[2], Memory()
+        return best[1] + best[2], Memory(plain=memory.plain)
+    if memory.plain or idle >= PATIENCE:
+        rest = memory.plain - 1 if memory.plain else PLAIN
+        return point + residual, Memory(best=best, plain=rest)
     past, least = (*memory.past, (point, residual))[-(depth + 1) :], memory.least_norm
     if norm > RESTART * least:
         past, least = past[-1:], norm
-    return _combine(past, weight), Memory(past, min(norm, least), best)
+    return _combine(past, weight), Memory(past, min(norm, least), best, idle)
 
 
 def _combine(past: Sequence[tuple[Floats, Floats]], weight: Floats) -> Floats:
