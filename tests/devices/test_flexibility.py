@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from peergrid.devices.flexibility import MESSAGE_SCHEMA, compose, parse
+from peergrid.devices.flexibility import compose, parse
+from peergrid.devices.message_schema import MESSAGE_SCHEMA
 from peergrid.errors import DataError
 
 BASE = {"kind": "PEBC", "t0_s": 0, "dt_s": 3600, "p_min_kw": [0.0], "p_max_kw": [5.0]}

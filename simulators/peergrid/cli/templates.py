@@ -100,7 +100,7 @@ def _price(hour: int) -> tuple[float, ...]:
 
 def json_schema(what: str) -> dict[str, Any]:
     """The JSON schema of ``scenario`` files or of the ``flexibility`` message."""
-    from peergrid.devices.flexibility import MESSAGE_SCHEMA
+    from peergrid.devices.message_schema import MESSAGE_SCHEMA
     from peergrid.scenario.schema import Scenario
 
     if what == "scenario":
