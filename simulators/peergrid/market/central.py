@@ -322,7 +322,8 @@ def _grid(
     flow = solve(grid.feeder, *injections)
     if not flow.converged.all():
         hours = np.flatnonzero(~flow.converged).tolist()
-        raise SolverError(f"the relaxed schedule has no power flow solution in the steps {hours}")
+        found = programme.problem.status
+        raise SolverError(f"the relaxed schedule ({found}) has no power flow in the steps {hours}")
     multipliers = _limit_multipliers(problem, relaxed)
     prices = nodal_prices(grid, branch_state(flow), theta[0], *multipliers)
     state = grid_state(grid, flow)
