@@ -79,7 +79,7 @@ class Settings:
     tolerance_pu: float = 5e-5
     tolerance_gap: float = 1e-4
     check_every: int = 5
-    max_iterations: int = 500
+    max_iterations: int = 600
     memory: int = 10
     price_unit_eur_per_kwh: float = 0.1
     coupling_share: float = 2.0

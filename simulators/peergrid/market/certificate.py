@@ -28,6 +28,7 @@ from peergrid.units import kw_from_pu
 
 Floats = NDArray[np.float64]
 HALVINGS = 12
+ADDED = 1e-6  # relative change of a multiplier that counts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,11 +106,10 @@ def _relaxed_value(
     squared = a_p**2 + a_q**2
     lossless = (r == 0.0) & (x == 0.0)
     most = grid.i_max_sq[:, None] / n_sq
-    # kappa l_max + |a|^2 v / (4 epsilon) is least, at the highest v, for this epsilon
-    high = grid.band_sq[1][up] * n_sq[up]
-    high[up == 0] = np.broadcast_to(state.v[0], high.shape)[up == 0]
+    # kappa l_max + |a|^2 v / (4 epsilon) is least for this epsilon; any positive one is valid
     with np.errstate(invalid="ignore"):
-        wanted = np.where(np.isfinite(most), np.sqrt(squared * high / most) / 2.0, found.current)
+        best = np.sqrt(squared * state.v[up] / most) / 2.0
+    wanted = np.where(np.isfinite(most), best, found.current)
     epsilon = np.maximum(found.current, wanted)
     with np.errstate(divide="ignore", invalid="ignore"):
         drop = np.where(epsilon > 0.0, squared / (4.0 * epsilon), np.inf)
@@ -128,4 +128,5 @@ def _relaxed_value(
     value = np.where(coefficient == 0.0, 0.0, coefficient * at).sum(axis=0)
     limited = np.isfinite(grid.i_max_sq)
     current = (kappa[limited] * grid.i_max_sq[limited, None]).sum(axis=0)
-    return np.asarray(value - current), np.asarray((extra > 0.0).any(axis=0))
+    added = (extra > ADDED * np.abs(found.current / n_sq)).any(axis=0)
+    return np.asarray(value - current), np.asarray(added)

@@ -127,14 +127,16 @@ def _verdict(
     if grid.worst > KEPT_PU:
         words = f"unknown: the schedule still breaks a limit by {grid.worst:.1e}"
         return Relaxation(is_exact=False, gap=gap, verdict=words)
-    tight = bool(dual.is_tight.all())
-    if tight and gap <= EXACT_GAP:
+    if gap <= EXACT_GAP:
         words = f"exact: its bound meets the AC objective to {max(gap, 0.0):.1e}"
         return Relaxation(is_exact=True, gap=gap, verdict=words)
-    cause = "not proven here" if tight else "a limit or a price rewards losses"
-    words = f"inexact: its bound lies {100.0 * gap:.3g} % below the AC objective ({cause})"
     if not np.isfinite(bound):
         words = "inexact: no bound, for an hour's price rewards losses that nothing limits"
+    elif dual.is_tight.all():
+        words = f"not proven exact: {100.0 * gap:.3g} % between this schedule and its bound"
+    else:
+        words = f"inexact: its bound lies {100.0 * gap:.3g} % below the AC objective, for a limit"
+        words += " or a price rewards losses"
     return Relaxation(is_exact=False, gap=gap, verdict=words)
 
 

@@ -25,7 +25,7 @@ from peergrid.operator.reading import Reading
 from peergrid.operator.state import State
 
 Floats = NDArray[np.float64]
-AGREED_PU = 1e-3  # largest violation that a clearing may have in the hour it is made for
+AGREED_PU = 1e-4  # largest violation that a clearing may have in the hour it is made for
 BESIDE_PU = 1e-4  # room beside what firm load alone causes
 
 
