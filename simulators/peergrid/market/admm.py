@@ -47,13 +47,15 @@ class Settings:
     ----------
     rho
         Penalty, dimensionless: at 1 an agent moved by its whole size is charged the price unit.
-        By default 0.02 on the AC network, whose losses curve the problem, and 1 without it.
+        By default 0.017 on the AC network, whose losses curve the problem, and 0.45 without it.
     tolerance_kw
         Largest primal residual; 0: ``tolerance_share`` of the community's size.
     tolerance_share
         See there; the size is what all members and resources may reach together.
     tolerance_eur_per_kwh
-        Largest change of a price.
+        Largest change of a price; 0: ``tolerance_price_share`` of the price unit.
+    tolerance_price_share
+        See there.
     tolerance_pu
         Largest violation of a voltage (or relative violation of a current) of the AC network.
     tolerance_gap
@@ -65,7 +67,7 @@ class Settings:
     memory
         Depth of the Anderson acceleration; 0 switches it off.
     price_unit_eur_per_kwh
-        Scale of prices.
+        Scale of prices; 0: the dearest import price.
     coupling_share
         Weight of a coupling row relative to an agent of its size.
     balance_until
@@ -75,13 +77,14 @@ class Settings:
     rho: float | None = None
     tolerance_kw: float = 0.0
     tolerance_share: float = 2.5e-5
-    tolerance_eur_per_kwh: float = 1e-5
+    tolerance_eur_per_kwh: float = 0.0
+    tolerance_price_share: float = 1e-4
     tolerance_pu: float = 5e-5
     tolerance_gap: float = 1e-4
     check_every: int = 5
     max_iterations: int = 600
     memory: int = 10
-    price_unit_eur_per_kwh: float = 0.1
+    price_unit_eur_per_kwh: float = 0.0
     coupling_share: float = 2.0
     balance_until: int = 100
 
@@ -94,6 +97,7 @@ class Settings:
             tolerance_kw=share * self.tolerance_kw,
             tolerance_share=share * self.tolerance_share,
             tolerance_eur_per_kwh=share * self.tolerance_eur_per_kwh,
+            tolerance_price_share=share * self.tolerance_price_share,
         )
 
 

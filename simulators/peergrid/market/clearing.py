@@ -19,7 +19,9 @@ WAYS: dict[Method, tuple[NetworkKind, ...]] = {
 }
 
 
-NEIGHBOURS_KW = 0.1  # residual of the published ADMM, unless another is asked for
+# residuals of the published ADMM, unless others are asked for
+NEIGHBOURS_KW = 0.1
+NEIGHBOURS_EUR_PER_KWH = 2e-5
 
 
 def clear(
@@ -105,7 +107,7 @@ def _by_neighbours(problem: Problem, settings: Settings) -> Clearing:
         problem,
         NeighbourSettings(
             tolerance_kw=settings.tolerance_kw or NEIGHBOURS_KW,
-            tolerance_eur_per_kwh=settings.tolerance_eur_per_kwh,
+            tolerance_eur_per_kwh=settings.tolerance_eur_per_kwh or NEIGHBOURS_EUR_PER_KWH,
             tolerance_pu=settings.tolerance_pu,
             max_iterations=settings.max_iterations,
         ),

@@ -17,8 +17,8 @@ from peergrid.market.result import Warm
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-RHO_LINEAR = 1.0
-RHO_CURVED = 0.02
+RHO_LINEAR = 0.45
+RHO_CURVED = 0.017
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,8 +95,7 @@ def set_up(problem: Problem, settings: admm.Settings, *, certify: bool) -> Setup
     inverters = problem.agents.inverters()
     network = None if problem.grid is None else _network(problem, balance)
     blocks = (boxes, inverters, balance) if network is None else (boxes, inverters)
-    share = settings.tolerance_share * float(balance.size_kw.max())
-    settings = replace(settings, tolerance_kw=settings.tolerance_kw or share)
+    settings = scaled(settings, balance)
     return Setup(
         problem=problem,
         settings=settings,
@@ -106,6 +105,20 @@ def set_up(problem: Problem, settings: admm.Settings, *, certify: bool) -> Setup
         network=network,
         coupling=_couple(problem, settings, blocks, network),
         certify=certify,
+    )
+
+
+def scaled(settings: admm.Settings, balance: RetailBalance) -> admm.Settings:
+    """The settings with what is relative to the community and its prices filled in."""
+    dearest = float(np.abs(balance.price_import_eur_per_kwh).max()) or 1.0
+    unit = settings.price_unit_eur_per_kwh or dearest
+    size_kw = float(balance.size_kw.max())
+    return replace(
+        settings,
+        price_unit_eur_per_kwh=unit,
+        tolerance_kw=settings.tolerance_kw or settings.tolerance_share * size_kw,
+        tolerance_eur_per_kwh=settings.tolerance_eur_per_kwh
+        or settings.tolerance_price_share * unit,
     )
 
 

@@ -57,7 +57,8 @@ class RetailBalance:
 
     def support(self, price_eur_per_kwh: Floats) -> float:
         """Least of the retail bill minus ``price * g``: zero for prices between the tariffs."""
-        inside = (price_eur_per_kwh <= self.price_import_eur_per_kwh + 1e-12) & (
-            price_eur_per_kwh >= self.price_feed_in_eur_per_kwh - 1e-12
+        rounding = 1e-9 * float(np.abs(self.price_import_eur_per_kwh).max())
+        inside = (price_eur_per_kwh <= self.price_import_eur_per_kwh + rounding) & (
+            price_eur_per_kwh >= self.price_feed_in_eur_per_kwh - rounding
         )
         return 0.0 if bool(inside.all()) else -np.inf
