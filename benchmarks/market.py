@@ -157,8 +157,8 @@ def by_neighbours(problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
     found = clear_by_neighbours(problem, how)
     own = found.neighbours
     return line_of(found) | {
-        "iterations": own.stop_iteration or found.iterations,
-        "seconds": own.seconds * (own.stop_iteration or found.iterations) / found.iterations,
+        "seconds": own.seconds,
+        "residual_rule_iterations": own.stop_iteration,
         "published_rule_iterations": own.seed_stop_iteration,
         "published_rule_objective": own.seed_objective_eur,
         "ac_error_pu": own.voltage_error_pu,

@@ -139,7 +139,7 @@ def test_an_agent_that_cannot_serve_its_own_needs(
 ) -> None:
     case = problem([sun(6), battery(6) | change], [0, 1], at=[1, 2], steps=6)
     assert case.agents.unreachable().tolist() == [False, True]
-    told = "storage 1" if way.get("method") is None else "infeasible"
+    told = "resource 1" if way.get("method") is None else "infeasible"
     with pytest.raises((ModelError, SolverError), match=told):
         clear(case, **way)
 

@@ -8,14 +8,16 @@ multipliers, as the only state of the iteration (Boyd et al. 2011, section 3.1.1
 price it is paid.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.errors import DataError
 from peergrid.market.anderson import Memory, advance
 from peergrid.market.coupling import Coupling
 
@@ -87,6 +89,18 @@ class Settings:
     price_unit_eur_per_kwh: float = 0.0
     coupling_share: float = 2.0
     balance_until: int = 100
+
+    def __post_init__(self) -> None:
+        least = {"check_every": 1, "max_iterations": 1, "memory": 0, "balance_until": 0}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is None:
+                continue
+            if not (math.isfinite(value) and value >= least.get(item.name, 0.0)):
+                allowed = f"a number of at least {least.get(item.name, 0)}"
+                raise DataError("Settings", item.name, value, allowed)
+        if self.rho == 0.0 or self.coupling_share == 0.0:
+            raise DataError("Settings", "rho, coupling_share", 0.0, "above 0")
 
     def tightened(self, gap: float) -> "Settings":
         """The same settings for a duality gap; residuals may not end the iteration before it."""

@@ -78,6 +78,8 @@ def clear(
         raise DataError("clear", "network", network, f"{', '.join(WAYS[method])} with {method}")
     if certificate not in CERTIFICATES:
         raise DataError("clear", "certificate", certificate, ", ".join(CERTIFICATES))
+    if solver is not None and method == "admm" and certificate != "central":
+        raise DataError("clear", "solver", solver, "none: the ADMM solves its problems itself")
     if network == "none":
         problem = problem.without_boxes()
     if network in ("none", "envelope"):

@@ -309,7 +309,11 @@ class Agents:
             self.storage, self.dt_h, weight, pull / weight[:, None], wear, charge, discharge
         )
         if failed >= 0:
-            raise ModelError(f"storage {int(self.stores[failed])}: no schedule meets its energies")
+            who = int(self.stores[failed])
+            raise ModelError(
+                f"resource {who}: no schedule meets its energies: a trip, a departure or an "
+                "envelope asks for more than its powers allow; see Agents.unreachable"
+            )
         return charge, discharge
 
 

@@ -129,7 +129,9 @@ class Problem:
 
     def __post_init__(self) -> None:
         for name in ("owner", "pool"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
+            rows = np.asarray(getattr(self, name))
+            if rows.size == 0:
+                object.__setattr__(self, name, rows.astype(np.int64))
 
     @property
     def dt_h(self) -> float:

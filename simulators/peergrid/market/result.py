@@ -103,7 +103,8 @@ class Clearing:
         ``(N, T)`` marginal price at each participant: energy, loss and congestion part.
     loss_price_eur_per_kwh, congestion_eur_per_kwh
         ``(N, T)`` its loss part (zero without the AC network) and its congestion part (zero where
-        neither the envelope nor a limit of the network binds).
+        neither the envelope nor a limit of the network binds, and for the envelope of a storage
+        that is alone behind it: what its energy is worth stays private).
     price_eur_per_kvarh
         ``(N, T)`` marginal price of reactive injection.
     status, iterations, primal_kw, dual_eur_per_kwh, history, dual_history

@@ -170,7 +170,7 @@ def start(setup: Setup, warm: Warm | None) -> tuple[Setup, admm.State]:
     rows = setup.balance_rows.stop
     y, price = problem.agents.reference_kw(), np.zeros((rows, steps))
     price[: len(problem.owner)] = price[setup.balance_rows] = problem.price_import_eur_per_kwh
-    fits = warm is not None and warm.price_eur_per_kwh.shape == (rows, steps)
+    fits = warm is not None and _fits(warm, y.shape, price.shape)
     if warm is not None and fits:
         y, price = warm.schedule_kw, warm.price_eur_per_kwh
     if setup.network is None:
@@ -184,6 +184,14 @@ def start(setup: Setup, warm: Warm | None) -> tuple[Setup, admm.State]:
         keys |= _bound(mu, is_current=False) | _bound(kappa, is_current=True)
     at = np.vstack([y, setup.coupling.rows_at(y), seen.values_kw[:1]])
     return _watching(setup, at, price, seen, keys, (mu, kappa))
+
+
+def _fits(warm: Warm, schedule: tuple[int, ...], price: tuple[int, ...]) -> bool:
+    """Whether a warm start has these shapes and holds numbers."""
+    parts = (warm.schedule_kw, warm.price_eur_per_kwh)
+    return [part.shape for part in parts] == [schedule, price] and bool(
+        all(np.isfinite(part).all() for part in parts)
+    )
 
 
 def _bound(multiplier: Floats, *, is_current: bool) -> set[tuple[bool, int, int]]:

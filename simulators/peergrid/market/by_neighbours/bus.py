@@ -29,6 +29,8 @@ def grid_of(problem: Problem) -> Grid:
     grid, agents = problem.grid, opened(problem.agents)
     if grid is None:
         raise ModelError("a clearing by neighbours needs a grid")
+    if grid.feeder.n_bus == 1:
+        raise ModelError("a clearing by neighbours needs a branch: one bus has no neighbour")
     feeder = grid.feeder
     shunts = np.flatnonzero((feeder.g_sh_pu != 0.0) | (feeder.b_sh_pu != 0.0))
     shifted = (feeder.ratio != 1.0) | (feeder.shift_deg != 0.0)
