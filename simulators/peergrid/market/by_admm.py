@@ -17,6 +17,7 @@ from peergrid.market.threads import one_thread
 
 Floats = NDArray[np.float64]
 BALANCE_EVERY = 10
+RHO_RANGE = (1e-3, 1e2)  # of a penalty taken over from another clearing
 
 
 def clear_by_admm(
@@ -63,6 +64,8 @@ def _iterate(
 ) -> tuple[Clearing, Participants | None]:
     """One run of the iteration; and the agents with their cycles fixed, if there are any."""
     folded = fold_boxes(problem)
+    if warm is not None and warm.rho and settings.rho is None:
+        settings = replace(settings, rho=float(np.clip(warm.rho, *RHO_RANGE)))
     setup, state = start(set_up(folded, settings, certify=certify), warm)
     settings = setup.settings
 

@@ -4,7 +4,7 @@ The schedule is what the agents proposed themselves, so each can follow it; the 
 the rest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from peergrid.market.blocks.ac_network import Seen
 from peergrid.market.certificate import NetworkDual, network_dual
 from peergrid.market.problem import Grid, Problem
 from peergrid.market.result import Clearing, GridState, Relaxation, Warm
-from peergrid.market.setup import Setup
+from peergrid.market.setup import Setup, rho_of
 from peergrid.network.adjoint import BranchState, adjoint
 from peergrid.network.power_flow import PowerFlow
 
@@ -199,9 +199,12 @@ def _reactive_positions(problem: Problem, reactive: Floats) -> Floats:
 
 
 def _warm(setup: Setup, proposal: Floats, price: Floats, slots: Floats) -> Warm:
-    if setup.network is None:
-        return Warm(schedule_kw=proposal, price_eur_per_kwh=price)
-    mu, kappa = setup.network.multipliers(slots)
-    return Warm(
-        schedule_kw=proposal, price_eur_per_kwh=price, mu_eur_per_pu2=mu, kappa_eur_per_pu2=kappa
+    warm = Warm(
+        schedule_kw=proposal,
+        price_eur_per_kwh=price,
+        rho=rho_of(setup.settings, setup.network),
     )
+    if setup.network is None:
+        return warm
+    mu, kappa = setup.network.multipliers(slots)
+    return replace(warm, mu_eur_per_pu2=mu, kappa_eur_per_pu2=kappa)

@@ -22,16 +22,20 @@ class Warm:
         ``(A + C, T)`` prices of agents' rows, pools and boxes.
     mu_eur_per_pu2, kappa_eur_per_pu2
         ``(n, T)`` multipliers of squared voltages and currents; empty without a grid.
+    rho
+        Penalty that the last iteration ended with; 0: the default.
     """
 
     schedule_kw: Floats
     price_eur_per_kwh: Floats
     mu_eur_per_pu2: Floats = field(default_factory=lambda: np.empty((0, 0)))
     kappa_eur_per_pu2: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    rho: float = 0.0
 
     def shifted(self) -> "Warm":
         """One step later; the last step is repeated."""
-        return Warm(**{name: _shift(values) for name, values in vars(self).items()})
+        arrays = {name: values for name, values in vars(self).items() if name != "rho"}
+        return Warm(**{name: _shift(values) for name, values in arrays.items()}, rho=self.rho)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -82,9 +82,7 @@ def from_plain(data: Mapping[str, Any]) -> State:
             ),
         ),
         pending=None if pending is None else _pending(pending),
-        warm=None
-        if data["warm"] is None
-        else Warm(**{name: _array(values) for name, values in data["warm"].items()}),
+        warm=None if data["warm"] is None else _warm(data["warm"]),
         warm_keys=tuple(data["warm_keys"]),
         agreed=_boxes(data["agreed"]),
         static=_boxes(data["static"]),
@@ -98,6 +96,11 @@ def _pending(data: Mapping[str, Any]) -> Pending:
     }
     values["flexible"] = np.array(data["flexible"], dtype=np.int64)
     return Pending(**values)
+
+
+def _warm(data: Mapping[str, Any]) -> Warm:
+    arrays = {name: _array(values) for name, values in data.items() if name != "rho"}
+    return Warm(**arrays, rho=float(data["rho"]))
 
 
 def _boxes(data: Mapping[str, Any] | None) -> Boxes | None:
