@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import Flexibility, parse
-from peergrid.market.participant import build_agents
+from peergrid.market.build import build_agents
 from peergrid.market.problem import Grid, Problem
 from peergrid.network.feeder import Feeder
 from peergrid.network.library import LIBRARY, load_feeder

@@ -40,3 +40,58 @@ def test_admm_meets_the_central_optimum(case: str, most: int) -> None:
 def test_a_limit_ends_a_method_and_says_so() -> None:
     lines = run("--case", "ieee33", "--limit", "0.01")
     assert all("limit" in line["status"] for line in lines.values())
+
+
+ENVELOPE_KEYS = {
+    *("case", "method", "seconds", "iterations", "cost", "central_cost", "traded_mwh"),
+    *("traded_mvarh", "loss_kwh", "loss_kvarh", "vm_min_pu", "vm_max_pu", "worst_violation_pu"),
+    *("certify_seconds", "passes", "worst_loading", "jain"),
+}
+
+
+def call(module: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_envelopes_are_safe_and_cost_what_a_central_solver_says() -> None:
+    options = ["--methods", "base,doe-prop,dfe-joint", "--corners", "20", "--repeat", "1"]
+    done = call("benchmarks.envelopes", "--case", "ieee33", *options)
+    lines = {line["method"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert list(lines) == ["base", "doe-prop", "dfe-joint"]
+    assert all(set(line) >= ENVELOPE_KEYS for line in lines.values())
+    for line in lines.values():
+        assert line["cost"] == pytest.approx(line["central_cost"], rel=1e-5)
+    assert lines["dfe-joint"]["worst_violation_pu"] <= 1e-6
+    assert lines["dfe-joint"]["cost"] < lines["doe-prop"]["cost"] < lines["base"]["cost"]
+
+
+def test_random_days_end_with_identical_rows() -> None:
+    options = ["--case", "random:2", "--methods", "doe-prop", "--repeat", "1", "--corners", "4"]
+    last = json.loads(call("benchmarks.envelopes", *options).stdout.splitlines()[-1])
+    assert last["method"] == "same-rows"
+    assert last["advantage"] >= -1e-6
+
+
+def test_the_confidence_study_prints_a_line_for_each_promise() -> None:
+    options = ["--case", "ieee69", "--draws", "20", "--errors", "gaussian", "--levels", "0.8,0.95"]
+    lines = [
+        json.loads(line) for line in call("benchmarks.confidence", *options).stdout.splitlines()
+    ]
+    assert len(lines) == 2 * 2 * 2
+    assert {line["confidence"] for line in lines} == {0.8, 0.95}
+    assert all(line["network_kept"] for line in lines if line["promise"] == "network")
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("benchmarks.envelopes", ["--case", "ieee70"]),
+        ("benchmarks.envelopes", ["--methods", "best"]),
+        ("benchmarks.confidence", ["--errors", "uniform"]),
+        ("benchmarks.confidence", ["--levels", "95"]),
+    ],
+)
+def test_what_there_is_not_gets_one_line(module: str, options: list[str]) -> None:
+    done = call(module, *options)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

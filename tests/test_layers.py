@@ -8,12 +8,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "simulators" / "peergrid"
-BASE = {"units", "errors"}
+BASE = {"units", "errors", "polyhedron"}
 
 # What each part of the package may import besides itself and `units`, `errors`.
 ALLOWED: dict[str, set[str]] = {
     "units": set(),
     "errors": set(),
+    "polyhedron": set(),
     "network": set(),
     "devices": set(),
     "inputs": set(),
@@ -22,8 +23,9 @@ ALLOWED: dict[str, set[str]] = {
     "market": {"network", "devices"},
     "operator": {"network", "devices", "envelopes", "market"},
     "cosim": {"network", "devices", "inputs", "envelopes", "market", "operator", "results"},
+    "study": {"network", "devices", "inputs", "envelopes", "market", "operator"},
     "scenario": {"network", "inputs", "results"},
-    "cli": {"network", "devices", "inputs", "results", "scenario"},
+    "cli": {"network", "devices", "inputs", "results", "scenario", "study"},
 }
 KNOW_MOSAIK = {"cosim", "scenario"}
 MOSAIK = ("mosaik", "mosaik_api_v3", "mosaik_components")

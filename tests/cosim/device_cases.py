@@ -10,6 +10,7 @@ from peergrid.cosim.attributes import WEATHER_NAMES
 from peergrid.cosim.base import Simulator
 from peergrid.cosim.battery import BatterySimulator
 from peergrid.cosim.ev_fleet import EVFleetSimulator
+from peergrid.cosim.flexible_load import FlexibleLoadSimulator
 from peergrid.cosim.generator import GeneratorSimulator
 from peergrid.cosim.load import LoadSimulator
 from peergrid.cosim.pv import PVSimulator
@@ -63,6 +64,12 @@ CASES = {
         model="Load",
         params={"p_nom_kw": 50.0, "q_nom_kvar": 20.0},
         listens=("P_set[MW]",),
+    ),
+    "flexible_load": Case(
+        simulator=FlexibleLoadSimulator,
+        model="FlexibleLoad",
+        params={"p_rated_kw": 8.0, "tan_phi": 0.4, "cut_cost_eur_per_mwh": 120.0},
+        listens=("P_set[MW]", *SITE),
     ),
     "battery": Case(
         simulator=BatterySimulator,

@@ -6,6 +6,7 @@ import pytest
 from peergrid.cosim.base import Simulator
 from peergrid.cosim.battery import BatterySimulator
 from peergrid.cosim.ev_fleet import EVFleetSimulator
+from peergrid.cosim.flexible_load import FlexibleLoadSimulator
 from peergrid.cosim.generator import GeneratorSimulator
 from peergrid.cosim.load import LoadSimulator
 from peergrid.cosim.pv import PVSimulator
@@ -18,6 +19,7 @@ SIMULATORS = [
     WindSimulator,
     GeneratorSimulator,
     LoadSimulator,
+    FlexibleLoadSimulator,
     BatterySimulator,
     EVFleetSimulator,
 ]

@@ -1,6 +1,7 @@
 """What devices say and understand on the wire: signs, units, silence, bad parameters."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,173 @@ def test_battery_reports_the_end_of_the_step() -> None:
     assert entity["extra_info"]["e_start_kwh"] == 10.0
 
 
+def test_reactive_power_is_offered_as_stated() -> None:
+    """EUR/MVArh and EUR/MVAr2h become EUR/kvarh and EUR/kvar2h."""
+    machine = CASES["generator"].simulator()
+    machine.init("G")
+    cost = {"q_cost_eur_per_mvarh": 2.0, "q_cost_quadratic_eur_per_mvar2h": 0.5}
+    machine.create(1, "Generator", p_max_kw=200.0, q_up_share=0.6, q_down_share=0.3, **cost)
+    machine.create(1, "Generator", p_max_kw=200.0, q_up_share=0.6)
+    machine.create(1, "Generator", p_max_kw=200.0)
+    asked = {f"Generator-{k}": {"Q_set[MVar]": {"M": -1.0}} for k in range(3)}
+    machine.step(0, asked, 1)
+    offers = [values["flexibility"]["q"] for values in machine._outputs.values()]
+    assert offers[0] == {"box": [-60.0, 120.0], "cost": 0.002, "quadratic": 5e-7}
+    assert offers[1:] == [{"box": [0.0, 120.0]}, {"disc_kva": 1.1 * 200.0}]
+    given = [values["Q[MVar]"] for values in machine._outputs.values()]
+    assert given == pytest.approx([-0.06, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("part", ["pv", "wind"])
+def test_plants_offer_a_share_of_their_nameplate(part: str, monkeypatch: Any) -> None:
+    cost = {"q_cost_eur_per_mvarh": 1.0, "q_cost_quadratic_eur_per_mvar2h": 0.5}
+    case = CASES[part]
+    params = {**case.params, "q_share": 0.44, **cost}
+    monkeypatch.setitem(CASES, part, replace(case, params=params))
+    simulator, inputs = at_noon(part)
+    for sent in inputs.values():
+        sent["Q_set[MVar]"] = {"M": 1.0}
+    simulator.step(0, inputs, 1)
+    values = simulator._outputs[f"{case.model}-0"]
+    most = 0.44 * (10.0 if part == "pv" else 95.0)
+    offer = values["flexibility"]["q"]
+    if part == "wind":
+        most = offer["box"][1]
+        assert 40.0 < most < 45.0
+    assert offer == {"box": [-most, most], "cost": 0.001, "quadratic": 5e-7}
+    assert 1000.0 * values["Q[MVar]"] == pytest.approx(most)
+
+
+def plant_csv(folder: Path, name: str = "power.csv", days: int = 3) -> list[float]:
+    """A file for bus 3 that starts with 30 June in Berlin; returns the powers [kW]."""
+    powers = [float(10 + k % 5) for k in range(24 * days)]
+    stamps = [
+        f"2016-{6 + (k >= 24)}-{30 if k < 24 else k // 24:02d}T{k % 24:02d}:00"
+        for k in range(24 * days)
+    ]
+    rows = [f"{stamp},{p}" for stamp, p in zip(stamps, powers, strict=True)]
+    (folder / name).write_text("\n".join(["time,bus_3 [kW]", *rows]))
+    return powers
+
+
+@pytest.mark.parametrize(("forecast", "exact"), [("perfect", True), ("default", False)])
+def test_measured_wind(tmp_path: Path, forecast: str, exact: bool) -> None:
+    powers = plant_csv(tmp_path)
+    simulator = CASES["wind"].simulator()
+    simulator.init("W", base_dir=str(tmp_path), forecast=forecast)
+    simulator.create(1, "WindTurbine", rated_kw=20.0, series="power.csv", bus=3, sigma_share=0.15)
+    simulator.setup_done()
+    simulator.step(0, {}, 1)
+    values = simulator._outputs["WindTurbine-0"]
+    message = parse(values["flexibility"])
+    assert values["P[MW]"] == powers[0] / 1000.0
+    assert (message.p_max_kw.tolist() == powers[1:25]) == exact
+    assert message.sigma_kw == pytest.approx(0.15 * message.p_max_kw)
+    assert message.q == {"disc_kva": 22.0}
+
+
+def test_measured_wind_beside_turbines(tmp_path: Path) -> None:
+    powers = plant_csv(tmp_path)
+    simulator = CASES["wind"].simulator()
+    simulator.init("W", base_dir=str(tmp_path), start="2016-06-30", forecast="perfect")
+    simulator.create(1, "WindTurbine")
+    simulator.create(1, "WindTurbine", rated_kw=20.0, series="power.csv", bus=3)
+    simulator.setup_done()
+    simulator.step(0, {"WindTurbine-0": {"wind_speed[m/s]": {"W": 8.0}}}, 1)
+    values = simulator._outputs
+    assert values["WindTurbine-0"]["P[MW]"] > 0.02
+    assert values["WindTurbine-1"]["P[MW]"] == powers[0] / 1000.0
+
+
+def test_more_than_the_rated_power_is_refused(tmp_path: Path) -> None:
+    plant_csv(tmp_path)
+    simulator = CASES["wind"].simulator()
+    simulator.init("W", base_dir=str(tmp_path))
+    simulator.create(1, "WindTurbine", rated_kw=12.0, series="power.csv", bus=3)
+    with pytest.raises(DataError, match="0 to the 12 kW of rated_kw"):
+        simulator.setup_done()
+
+
+def test_a_load_with_its_own_series(tmp_path: Path) -> None:
+    """Beside nominal ones; it is not scaled with them, but with what comes unforeseen."""
+    powers = plant_csv(tmp_path)
+    simulator = CASES["load"].simulator()
+    scales = {"scale": 2.0, "load_scale": 1.1}
+    simulator.init("L", base_dir=str(tmp_path), forecast="perfect", **scales)
+    nominal = {"p_nom_kw": 50.0, "q_nom_kvar": 20.0}
+    simulator.create(1, "Load", bus=3, **nominal)
+    simulator.create(1, "Load", bus=3, series="power.csv", tan_phi=0.4, sigma_share=0.06)
+    simulator.create(1, "Load", bus=4, **nominal, sigma_share=0.1)
+    simulator.setup_done()
+    simulator.step(0, {}, 1)
+    own = simulator._outputs["Load-1"]
+    assert own["P[MW]"] == pytest.approx(1.1 * powers[0] / 1000.0)
+    assert own["Q[MVar]"] == pytest.approx(0.4 * own["P[MW]"])
+    messages = [parse(values["flexibility"]) for values in simulator._outputs.values()]
+    assert messages[1].p_ref_kw.tolist() == [-p for p in powers[1:25]]
+    for message, share in zip(messages, (0.0, 0.06, 0.1), strict=True):
+        assert message.sigma_kw == pytest.approx(-share * message.p_ref_kw)
+    alone = CASES["load"].simulator()
+    alone.init("L", forecast="perfect", scale=2.0, load_scale=1.1)
+    alone.create(1, "Load", bus=3, **nominal)
+    alone.step(0, {}, 1)
+    assert alone._outputs["Load-0"]["P[MW]"] == simulator._outputs["Load-0"]["P[MW]"]
+
+
+def test_a_load_that_is_negative_is_refused(tmp_path: Path) -> None:
+    plant_csv(tmp_path)
+    path = tmp_path / "power.csv"
+    path.write_text(path.read_text().replace(",12.0", ",-12.0", 1))
+    simulator = CASES["load"].simulator()
+    simulator.init("L", base_dir=str(tmp_path))
+    simulator.create(1, "Load", bus=3, series="power.csv")
+    with pytest.raises(DataError, match=r"bus_3 at 2016-06-30T00:00Z = -12.0: allowed: 0 or more"):
+        simulator.setup_done()
+
+
+@pytest.mark.parametrize(
+    ("start", "before"),
+    [("2016-06-29T23:00", 1), ("2016-06-30T00:00", 24), ("2016-06-30T13:00", 11)],
+)
+def test_flexible_loads_count_local_days(start: str, before: int) -> None:
+    """Its quota is of the day from midnight on; before the run it drew its rated power."""
+    simulator = started(CASES["flexible_load"], start=start)
+    drawn = []
+    for index in range(before + 25):
+        asked = {} if index < before else {"FlexibleLoad-0": {"P_set[MW]": {"M": 0.0}}}
+        simulator.step(index * 3600, asked, 1)
+        drawn.append(simulator._outputs["FlexibleLoad-0"])
+    assert [row["P[MW]"] for row in drawn[:before]] == [0.008] * before
+    assert drawn[before - 1]["E[MWh]"] == pytest.approx(0.192)
+    assert drawn[before - 1]["flexibility"]["e_now_kwh"] == 0.0
+    assert [row["P[MW]"] for row in drawn[before : before + 24]] == [0.0] * 12 + [0.016] * 12
+    assert drawn[before + 23]["E[MWh]"] == pytest.approx(0.192)
+    assert not any(row["unserved[MWh]"] for row in drawn)
+    assert drawn[-2]["Q[MVar]"] == pytest.approx(0.4 * 0.016)
+
+
+def test_the_quota_of_a_day_with_25_hours() -> None:
+    simulator = started(CASES["flexible_load"], start="2016-10-30")
+    for index in range(25):
+        assert not simulator._outputs.get("FlexibleLoad-0", {}).get("unserved[MWh]")
+        simulator.step(index * 3600, {}, 1)
+    assert simulator._outputs["FlexibleLoad-0"]["E[MWh]"] == pytest.approx(25 * 0.008)
+
+
+def test_what_the_envelope_keeps_away_is_counted() -> None:
+    simulator = started(CASES["flexible_load"], start="2016-06-30")
+    closed = {"FlexibleLoad-0": {"P_min[MW]": {"M": -0.005}, "P_set[MW]": {"M": -0.009}}}
+    for index in range(24):
+        assert not simulator._outputs.get("FlexibleLoad-0", {}).get("unserved[MWh]")
+        simulator.step(index * 3600, closed, 1)
+    rows = simulator._outputs
+    assert rows["FlexibleLoad-0"]["unserved[MWh]"] == pytest.approx(24 * 0.003)
+    assert rows["FlexibleLoad-0"]["cut_cost[EUR]"] == pytest.approx(24 * 0.003 * 120.0)
+    assert rows["FlexibleLoad-1"]["unserved[MWh]"] == 0.0
+    simulator.step(24 * 3600, {}, 1)
+    assert simulator._outputs["FlexibleLoad-0"]["unserved[MWh]"] == 0.0
+
+
 def write_tours(path: Path, rows: list[str]) -> str:
     path.write_text("ev,date,depart_h,return_h,km,energy_kwh\n" + "\n".join(rows) + "\n")
     return path.name
@@ -195,7 +363,28 @@ def test_vehicles_draw_the_same_tours_in_any_fleet() -> None:
         ("wind", {"turbine": "windmill"}, "name"),
         ("wind", {"count": 0}, "count"),
         ("generator", {"p_max_kw": 5.0, "p_min_kw": 6.0}, "p_min_kw"),
+        ("generator", {"p_max_kw": 5.0, "q_up_share": -0.1}, "q_up_share"),
+        ("generator", {"p_max_kw": 5.0, "q_cost_eur_per_mvarh": -1.0}, "q_cost_eur_per_mvarh"),
+        ("pv", {"kwp": 1.0, "q_share": -0.1}, "q_share"),
+        ("pv", {"kwp": 1.0, "sigma_share": "much"}, "sigma_share"),
+        ("wind", {"series": "wind.csv", "bus": 3}, "rated_kw"),
+        ("wind", {"series": "wind.csv", "bus": 3, "rated_kw": 9.0, "count": 2}, "count"),
+        ("wind", {"series": 3, "bus": 3, "rated_kw": 9.0}, "series"),
+        ("wind", {"series": None}, "series"),
+        ("wind", {"series": "wind.csv", "rated_kw": 9.0}, "bus"),
         ("load", {"p_nom_kw": math.nan}, "p_nom_kw"),
+        ("load", {"p_nom_kw": 1.0, "tan_phi": 0.4}, "tan_phi"),
+        ("load", {"series": "load.csv", "p_nom_kw": 1.0}, "p_nom_kw"),
+        ("load", {"series": 3}, "series"),
+        ("load", {"p_nom_kw": 1.0, "sigma_share": -1.0}, "sigma_share"),
+        ("flexible_load", {}, "p_rated_kw"),
+        ("flexible_load", {"p_rated_kw": 1.0, "p_max_over_rated": 0.9}, "p_max_over_rated"),
+        ("flexible_load", {"p_rated_kw": 1.0, "tan_phi": math.inf}, "tan_phi"),
+        (
+            "battery",
+            {"e_max_kwh": 1.0, "p_max_kw": 1.0, "wear_rise_eur_per_mwh": -1.0},
+            "wear_rise_eur_per_mwh",
+        ),
         ("battery", {"e_max_kwh": 0.0, "p_max_kw": 1.0}, "e_max_kwh"),
         ("battery", {"e_max_kwh": 1.0, "p_max_kw": 1.0, "soc_start": 0.05}, "soc_start"),
         ("ev", {"num_ev": 0}, "num_ev"),

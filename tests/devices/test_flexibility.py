@@ -19,6 +19,10 @@ GOOD: list[dict[str, Any]] = [
     {"disc_kva": 6},
     {"min_pf": 1.0},
     {"box": [-1, 3], "disc_kva": 5.5, "min_pf": 0.9},
+    {"box": [-1, 3], "cost": 0.002, "quadratic": 5e-7},
+    {"disc_kva": 6, "cost": 0, "quadratic": 0},
+    {"tan_phi": 0.4},
+    {"tan_phi": -0.2, "box": [-1.0, 1.0]},
 ]
 BAD: list[tuple[Any, str, str]] = [
     ([1.0], "q", "an object"),
@@ -43,6 +47,14 @@ BAD: list[tuple[Any, str, str]] = [
     ({"min_pf": 1.01}, "q.min_pf", "at most 1"),
     ({"min_pf": -0.9}, "q.min_pf", "at most 1"),
     ({"min_pf": float("nan")}, "q.min_pf", "finite"),
+    ({"cost": -0.001}, "q.cost", "0 or more"),
+    ({"cost": float("nan")}, "q.cost", "finite"),
+    ({"cost": [0.1]}, "q.cost", "finite"),
+    ({"quadratic": -1e-9}, "q.quadratic", "convex"),
+    ({"quadratic": "1"}, "q.quadratic", "finite"),
+    ({"tan_phi": float("inf")}, "q.tan_phi", "finite"),
+    ({"tan_phi": True}, "q.tan_phi", "finite"),
+    ({"tan_phi": None}, "q.tan_phi", "finite"),
 ]
 
 
@@ -65,7 +77,19 @@ def test_a_wrong_reactive_offer_names_its_key(q: Any, key: str, remedy: str) -> 
     assert remedy in str(caught.value)
 
 
-@pytest.mark.parametrize("q", [{"box": [1.0]}, {"disc_kva": 0}, {"min_pf": 2}, {"pf": 1}], ids=str)
+@pytest.mark.parametrize(
+    "q",
+    [
+        {"box": [1.0]},
+        {"disc_kva": 0},
+        {"min_pf": 2},
+        {"pf": 1},
+        {"cost": -1},
+        {"quadratic": -1},
+        {"tan_phi": "0.4"},
+    ],
+    ids=str,
+)
 def test_the_schema_refuses_what_parse_refuses(q: dict[str, Any]) -> None:
     assert not Draft202012Validator(MESSAGE_SCHEMA).is_valid({**BASE, "q": q})
 

@@ -1,5 +1,7 @@
 """Wind, generators, fixed loads, curtailment and connection points."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from peergrid.devices import generator, load, plant, wind
 from peergrid.devices.flexibility import parse
+from peergrid.devices.reactive import ReactiveOffers, in_disc
 from peergrid.devices.site import Room, room
 from peergrid.inputs import Span, load_turbine, load_weather, parse_start
 
@@ -63,18 +66,50 @@ def test_curtailed_plants_only_come_down(
 
 def test_reactive_power_stays_in_the_disc() -> None:
     kva = np.array([11.0, 11.0, 11.0])
-    q_kvar = plant.reactive(np.array([-20.0, 1.0, NONE]), np.array([10.0, 10.0, 10.0]), kva)
+    q_kvar = in_disc(np.array([-20.0, 1.0, NONE]), np.array([10.0, 10.0, 10.0]), kva)
     assert q_kvar == pytest.approx([-np.sqrt(21.0), 1.0, 0.0])
 
 
 def test_plant_message_ranges_from_zero_to_the_forecast() -> None:
     forecast = np.array([[1.0, 2.0], [NONE, NONE]])
-    sent = plant.messages(forecast, 0.1 * forecast, np.array([3.0, 3.0]), t0_s=0.0, dt_s=900.0)
+    offers = [{"disc_kva": 3.0}, {"box": [-1.0, 1.0]}]
+    sent = plant.messages(forecast, 0.1 * forecast, offers, t0_s=0.0, dt_s=900.0)
     message = parse(sent[0])
     assert message.p_min_kw.tolist() == [0.0, 0.0]
     assert message.p_max_kw.tolist() == message.p_ref_kw.tolist() == [1.0, 2.0]
     assert message.sigma_kw.tolist() == [0.1, 0.2]
     assert sent[1] is None
+
+
+def offers_of(kva: float, low: float, high: float, *cost: float) -> ReactiveOffers:
+    linear, square = cost or (0.0, 0.0)
+    return ReactiveOffers(
+        kva=np.array([kva]),
+        q_min_kvar=np.array([low]),
+        q_max_kvar=np.array([high]),
+        cost_eur_per_kvarh=np.array([linear]),
+        cost_eur_per_kvar2h=np.array([square]),
+    )
+
+
+def test_a_reactive_offer_says_only_what_there_is() -> None:
+    assert offers_of(5.0, NONE, NONE).on_wire() == [{"disc_kva": 5.0}]
+    assert offers_of(5.0, NONE, NONE, 2.0, 0.0).on_wire() == [{"disc_kva": 5.0, "cost": 2.0}]
+    told = {"box": [-3.0, 6.0], "cost": 0.002, "quadratic": 5e-7}
+    assert offers_of(5.0, -3.0, 6.0, 0.002, 5e-7).on_wire() == [told]
+
+
+@given(asked=MAYBE, p_kw=st.integers(0, 9).map(float))
+def test_a_stated_range_is_there_whatever_the_power(asked: float, p_kw: float) -> None:
+    found = offers_of(10.0, -3.0, 6.0).follow(np.array([asked]), np.array([p_kw]))[0]
+    assert found == (0.0 if np.isnan(asked) else min(max(asked, -3.0), 6.0))
+
+
+def test_a_generator_at_rest_gives_only_the_range_it_stated() -> None:
+    still, much = np.zeros(1), np.array([50.0])
+    assert generator.reactive_output(generators(), much, still)[0] == 0.0
+    ranged = replace(generators(), reactive=offers_of(110.0, -30.0, 60.0))
+    assert generator.reactive_output(ranged, much, still)[0] == 50.0
 
 
 def generators() -> generator.Generators:
@@ -83,7 +118,7 @@ def generators() -> generator.Generators:
         p_max_kw=np.array([100.0]),
         cost_eur_per_kwh=np.array([0.12]),
         cost_eur_per_kw2h=np.array([1e-5]),
-        kva=np.array([110.0]),
+        reactive=offers_of(110.0, NONE, NONE),
     )
 
 

@@ -217,6 +217,7 @@ PARTS = [
     Part("wind", "WindTurbine", ("P[MW]", "Q[MVar]"), {"turbine": "BergeyExcel10"}),
     Part("generator", "Generator", ("P[MW]",), {"p_max_kw": 10.0, "cost_eur_per_mwh": 80.0}),
     Part("load", "Load", ("P[MW]", "Q[MVar]"), {"p_nom_kw": 1.0, "q_nom_kvar": 0.3}),
+    Part("flexible_load", "FlexibleLoad", ("P[MW]", "unserved[MWh]"), {"p_rated_kw": 5.0}),
     Part("battery", "Battery", ("P[MW]", "SoC[%]"), {"e_max_kwh": 10.0, "p_max_kw": 5.0}),
     Part("ev_fleet", "EVFleet", ("P[MW]", "n_plugged"), {"num_ev": 2}),
     Part(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from peergrid.devices.flexibility import Flexibility, parse
-from peergrid.market.participant import build_agents
+from peergrid.market.build import build_agents
 from peergrid.market.problem import Problem
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import parse
-from peergrid.market.participant import build_agents
+from peergrid.market.build import build_agents
 from peergrid.market.problem import Grid, Problem
 from peergrid.network.feeder import Feeder
 from peergrid.network.power_flow import PowerFlow, solve

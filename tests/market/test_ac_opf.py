@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from benchmarks.market_cases import community
 from peergrid.devices.flexibility import parse
 from peergrid.market.admm import Settings, Status
+from peergrid.market.build import build_agents
 from peergrid.market.clearing import clear
-from peergrid.market.participant import build_agents
 from peergrid.market.problem import Grid, Problem
 from peergrid.market.result import Clearing
 from peergrid.network.feeder import Feeder

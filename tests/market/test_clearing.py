@@ -11,8 +11,8 @@ import pytest
 from peergrid.devices.flexibility import parse
 from peergrid.errors import ModelError
 from peergrid.market.admm import Settings, Status
+from peergrid.market.build import build_agents
 from peergrid.market.clearing import clear
-from peergrid.market.participant import build_agents
 from peergrid.market.problem import Problem, fold_boxes
 from peergrid.market.result import Clearing
 from peergrid.market.setup import envelope_boxes

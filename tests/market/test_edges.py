@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from peergrid.devices.flexibility import parse
 from peergrid.errors import DataError, ModelError, PeergridError, SolverError
 from peergrid.market.admm import Settings, Status
+from peergrid.market.build import build_agents
 from peergrid.market.clearing import clear
-from peergrid.market.participant import build_agents
 from peergrid.market.problem import Grid, Problem
 from peergrid.network.feeder import Feeder
 from peergrid.network.from_pandapower import from_pandapower
@@ -305,7 +305,7 @@ def test_firm_load_beyond_the_feeder(way: dict[str, Any]) -> None:
     ("way", "told"),
     [
         ({"method": "auction"}, "method = 'auction': allowed: admm, central"),
-        ({"network": "dc"}, "network = 'dc': allowed: none, envelope, ac"),
+        ({"network": "dc"}, "network = 'dc': allowed: none, envelope, agreement, ac"),
         ({"network": "ac", "method": "central"}, "with central"),
         ({"method": "central", "solver": "MAGIC"}, "solver = 'MAGIC': allowed: one that is"),
     ],

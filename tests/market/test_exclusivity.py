@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from peergrid.devices.flexibility import parse
 from peergrid.errors import DataError, ModelError
 from peergrid.market.admm import Settings
+from peergrid.market.agents import Agents
+from peergrid.market.build import build_agents
 from peergrid.market.clearing import clear
 from peergrid.market.exclusivity import check_exclusivity
-from peergrid.market.participant import Agents, build_agents
 from tests.market.communities import community
 
 STEPS = 3

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from peergrid.market.admm import Settings, Status
+from peergrid.market.agents import Agents
 from peergrid.market.clearing import clear
-from peergrid.market.participant import Agents
 from peergrid.market.problem import Problem
 from peergrid.market.result import Clearing
 from peergrid.market.settlement import RULES, Hour, Terms, bill_eur, settle

@@ -11,13 +11,13 @@ import pytest
 from peergrid.devices.flexibility import parse
 from peergrid.errors import DataError, ModelError
 from peergrid.market.admm import Settings, Status
+from peergrid.market.build import build_agents
 from peergrid.market.by_admm import clear_by_admm
 from peergrid.market.by_neighbours import (
     NeighbourClearing,
     NeighbourSettings,
     clear_by_neighbours,
 )
-from peergrid.market.participant import build_agents
 from peergrid.market.problem import Grid, Problem
 from peergrid.network.feeder import Feeder
 

@@ -9,9 +9,9 @@ import pytest
 from peergrid.devices.flexibility import parse
 from peergrid.errors import DataError, ModelError
 from peergrid.market.admm import Settings, Status
+from peergrid.market.build import build_agents
 from peergrid.market.by_neighbours import NeighbourClearing
 from peergrid.market.clearing import clear
-from peergrid.market.participant import build_agents
 from peergrid.market.problem import Problem
 from tests.market.test_cycles_cleared import CASES, cleared
 from tests.market.test_edges import battery, chain, problem, sun, usual, vehicle

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import parse
 from peergrid.market import storage_prox
-from peergrid.market.participant import build_agents
+from peergrid.market.build import build_agents
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peergrid.cosim.market_setup import community_of
-from peergrid.envelopes.envelope import Network
+from peergrid.cosim.market_setup import Members, community_of
 from peergrid.envelopes.feedback import Correction
+from peergrid.envelopes.limits import Network
 from peergrid.errors import DataError
 from peergrid.market.admm import Settings, Status
 from peergrid.network.linear import lindistflow
@@ -24,7 +24,7 @@ V_MAX_PU = 1.05
 
 
 def community(**changes: Any) -> Community:
-    return tiny.community(clears_on="ac", **({"envelopes": "none"} | changes))
+    return tiny.community(clears_on="ac", **({"kind": "none"} | changes))
 
 
 def sunny(index: int, power_kw: float = 1000.0, **changes: Any) -> dict[int, Any]:
@@ -57,7 +57,7 @@ def alone_vm_pu(members: Community, firm_kw: list[float]) -> np.ndarray:
 @pytest.mark.parametrize("envelopes", ["none", "doe", "static"])
 def test_prices_have_loss_parts(envelopes: str) -> None:
     """An injection far from the head saves losses where load is, and causes them where sun is."""
-    _, outbox = first(community(envelopes=envelopes))
+    _, outbox = first(community(kind=envelopes))
     clearing = outbox.clearing
     assert outbox.events == ()
     assert clearing is not None
@@ -109,8 +109,8 @@ def test_a_first_hour_beyond_a_limit_is_not_agreed() -> None:
     seen = tiny.metered(members, power)
     _, after = hour(community(), state, tiny.inbox(1, sunny(1), realised_kw=power, seen=seen))
     assert after.clearing is not None
-    assert after.settlement is not None
-    assert after.settlement.traded_total_kw == pytest.approx(0.0, abs=1e-9)
+    assert after.settled is not None
+    assert after.settled.money.traded_total_kw == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_later_hour_beyond_a_limit_is_no_obstacle() -> None:
@@ -127,7 +127,7 @@ def test_a_later_hour_beyond_a_limit_is_no_obstacle() -> None:
 @pytest.mark.parametrize("envelopes", ["none", "doe"])
 def test_firm_load_alone_outside_the_band(envelopes: str) -> None:
     """The limit is what firm load causes: still agreed, and nobody may make it worse."""
-    _, outbox = first(community(envelopes=envelopes), hungry(2500.0))
+    _, outbox = first(community(kind=envelopes), hungry(2500.0))
     assert ("market", "firm load alone leaves the voltage band") in said(outbox)
     event = next(event for event in outbox.events if event.who == "market")
     alone = alone_vm_pu(community(), [-20.0, -60.0, -2500.0])
@@ -242,7 +242,14 @@ def test_memory_with_multipliers_survives_json(binding: str) -> None:
 def _set_up(**options: Any) -> Community:
     usual = tiny.community()
     feeder = usual.network.feeder
-    return community_of("Market-0", feeder, usual.participants, usual.names, 3600.0, options)
+    members = Members(
+        participants=usual.participants,
+        bystanders=(),
+        takes_part=(True,) * len(usual.participants),
+        names=usual.names,
+        sides=np.ones(len(usual.names)),
+    )
+    return community_of("Market-0", feeder, members, 3600.0, options)
 
 
 def test_the_scenario_names_what_the_clearing_respects() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from peergrid.envelopes.envelope import Network
 from peergrid.envelopes.feedback import Measurements
+from peergrid.envelopes.limits import Network
 from peergrid.network.library import load_feeder
 from peergrid.network.linear import lindistflow
 from peergrid.network.power_flow import solve
-from peergrid.operator.community import Community, Inbox, Participant
+from peergrid.operator.community import Community, Inbox, Participant, Rules
 from peergrid.operator.hour import Outbox
 from peergrid.operator.state import State
 
@@ -35,7 +35,8 @@ def community(*, rights: dict[str, Any] | None = None, **changes: Any) -> Commun
         "step_s": 3600.0,
         "horizon": HORIZON,
     }
-    return Community(**(usual | changes))
+    rules = {name: changes.pop(name) for name in [*changes] if name in Rules.__dataclass_fields__}
+    return Community(**(usual | {"rules": Rules(**rules)} | changes))
 
 
 def message(t0_s: float, r: int, **changes: Any) -> dict[str, Any]:

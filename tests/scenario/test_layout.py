@@ -30,10 +30,11 @@ def test_a_device_makes_the_feeder_head_a_participant() -> None:
 def test_devices_act_in_a_fixed_order() -> None:
     layout = layout_of(
         "[[pv]]\nbuses=[5]\nkwp=1\n[[battery]]\nbuses=[5]\ne_max_kwh=1\np_max_kw=1\n"
-        "[[ev]]\nbuses=[5]\n[[generator]]\nbuses=[5]\np_max_kw=1\n[[wind]]\nbuses=[5]"
+        "[[ev]]\nbuses=[5]\n[[generator]]\nbuses=[5]\np_max_kw=1\n[[wind]]\nbuses=[5]\n"
+        "[[flexible_load]]\nbuses=[5]\np_rated_kw=1\n[[fixed_load]]\nbuses=[5]\nseries='l.csv'"
     )
     parts = [device.part for device in layout.participants[3].devices]
-    assert parts == ["load", "ev", "battery", "generator", "wind", "pv"]
+    assert parts == ["load", "load", "flexible_load", "ev", "battery", "generator", "wind", "pv"]
 
 
 def test_several_of_a_kind_at_a_bus_live_in_different_simulators() -> None:
@@ -51,6 +52,66 @@ def test_rights_of_a_participant_go_to_the_market() -> None:
     sent = layout.participants[3].on_wire()
     assert (sent["name"], sent["may_sell"], sent["import_limit_kw"]) == ("dairy", False, 9)
     assert sent["resources"] == [{"name": "Load-3", "side": "load"}]
+
+
+LISTED = "[market]\nparticipants='listed'\n[[participant]]\nbus=5\nname='dairy'\n"
+
+
+def test_fixed_loads_come_after_the_nominal_ones_in_their_simulator() -> None:
+    layout = layout_of("[[fixed_load]]\nbuses=[5, 6]\nseries='l.csv'\ntan_phi=[0.3, 0.4]")
+    loads = layout.devices["load"]
+    assert [(d.name, d.bus, d.nominal) for d in loads[10:]] == [
+        ("Load-10", 12, True),
+        ("Load-11", 5, False),
+        ("Load-12", 6, False),
+    ]
+    assert loads[12].params == {"series": "l.csv", "tan_phi": 0.4, "bus": 6}
+    assert len(layout.layers("load")) == 1
+
+
+def test_only_listed_buses_take_part() -> None:
+    layout = layout_of(
+        LISTED + "[[flexible_load]]\nbuses=[5, 7]\np_rated_kw=1\n[[pv]]\nbuses=[5, 1]\nkwp=1"
+    )
+    sent = [participant.on_wire() for participant in layout.participants]
+    assert (sent[0]["name"], sent[0]["bus"]) == ("dairy", 5)
+    assert sent[0]["resources"] == [
+        {"name": "FlexibleLoad-0", "side": "load"},
+        {"name": "PV-0", "side": "generation"},
+    ]
+    assert "takes_part" not in sent[0]
+    assert [(s["name"], s["takes_part"]) for s in sent[1:]] == [
+        (f"background-{bus}", False) for bus in range(1, 13)
+    ]
+    at_5 = next(s for s in sent[1:] if s["bus"] == 5)
+    assert at_5["resources"] == [{"name": "Load-3", "side": "load"}]
+    at_7 = next(s for s in sent[1:] if s["bus"] == 7)
+    assert [r["name"] for r in at_7["resources"]] == ["Load-5", "FlexibleLoad-1"]
+
+
+def test_everybody_takes_part_by_default() -> None:
+    layout = layout_of(LISTED.replace("listed", "all"))
+    assert all(participant.takes_part for participant in layout.participants)
+    assert not any("takes_part" in participant.on_wire() for participant in layout.participants)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "remedy"),
+    [
+        ("[market]\nparticipants='listed'", "participant = []", "one or more [[participant]]"),
+        (LISTED, "participant[0].bus = 5", "a bus with a device of its own"),
+        (
+            LISTED + "[[participant]]\nbus=6\n[[pv]]\nbuses=[6]\nkwp=1",
+            "participant[0].bus = 5",
+            "own: 6",
+        ),
+    ],
+)
+def test_a_listed_bus_needs_a_device_of_its_own(text: str, field: str, remedy: str) -> None:
+    with pytest.raises(DataError) as caught:
+        layout_of(text)
+    assert field in str(caught.value)
+    assert remedy in str(caught.value)
 
 
 @pytest.mark.parametrize(

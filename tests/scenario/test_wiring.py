@@ -9,6 +9,7 @@ import pytest
 from peergrid.errors import DataError, PeergridError
 from peergrid.results import open_run
 from peergrid.scenario.run import check, prepare, run
+from peergrid.scenario.wiring import Wired
 from tests.scenario.small import write
 from tests.scenario.stub_market import StubMarket
 
@@ -116,6 +117,44 @@ def test_ours_in_another_process(tmp_path: Path) -> None:
     run(write(tmp_path, more=more), tmp_path / "b.h5")
     a, b = open_run(tmp_path / "a.h5"), open_run(tmp_path / "b.h5")
     assert all(a[name].identical(b[name]) for name in a.data_vars)
+
+
+LISTED = """
+[market]
+participants = "listed"
+[[participant]]
+bus = 5
+[[flexible_load]]
+buses = [5, 4]
+p_rated_kw = 2
+"""
+
+
+def test_the_background_speaks_but_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    link = Wired.link
+
+    def spy(self: Wired, src: Any, dest: Any, *pairs: Any, **how: Any) -> None:
+        if src.type in ("Resource", "Participant"):
+            told.append(dest.full_id)
+        link(self, src, dest, *pairs, **how)
+
+    monkeypatch.setattr(Wired, "link", spy)
+    setup = prepare(write(tmp_path, more=LISTED))
+    run(setup, tmp_path / "run.h5")
+    found = setup.market_params()
+    assert "participants" not in found["settings"]
+    assert [p["bus"] for p in found["participants"]][:3] == [5, 2, 3]
+    resources = [r["name"] for p in found["participants"] for r in p["resources"]]
+    assert all(heard()[f"Resource-{k}"]["flexibility"] for k in range(len(resources)))
+    assert set(told) == {
+        "FlexibleLoad-0.FlexibleLoad-0",
+        "EVFleet-0.EV-1",
+        "Battery-0.Battery-0",
+        "PV-0.PV-1",
+    }
 
 
 def test_a_simulator_that_is_not_there(tmp_path: Path) -> None:

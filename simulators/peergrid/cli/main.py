@@ -210,6 +210,35 @@ def feeder(
 
 @app.command()
 @_one_line
+def compare(
+    file: Annotated[str, typer.Argument(metavar="FILE.toml", help="Or ieee69, ieee33.")],
+    methods: Annotated[
+        str | None, typer.Option(help="Separated by commas, such as doe-prop,dfe-joint.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write FILE.csv.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare envelopes on a day of energy communities; --json holds the series for figures."""
+    from peergrid.cli import compare as day
+    from peergrid.cli.progress import progress_bar
+    from peergrid.cli.table import print_table
+
+    names = day.chosen(methods)
+    with progress_bar(len(names), enabled=not quiet) as advance:
+        found = day.compare(file, names, advance)
+    if out is not None:
+        day.write_csv(found, out)
+    if as_json:
+        _print_json(found)
+        return
+    print_table(day.comparison_table(found))
+    for note in day.notes(found):
+        typer.echo(f"\n{note}")
+
+
+@app.command()
+@_one_line
 def schema(
     what: Annotated[str, typer.Argument(help="scenario or flexibility")] = "scenario",
 ) -> None:

@@ -35,6 +35,14 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
         ("overloads", "line hours above the rating", ""),
         ("nonconverged_hours", "steps without a power flow", ""),
     ),
+    "envelopes": (
+        ("envelope_breaches", "breaches", ""),
+        ("envelope_breaches_promised", "that the promised confidence allows for", ""),
+        ("envelope_use", "used of their reach, mean", ""),
+        ("binding_rows", "row hours that limit them", ""),
+        ("linear_gap_pu", "error of the linear voltages at their corners", "pu"),
+        ("corner_violation_pu", "limits broken at their corners, exact", "pu"),
+    ),
     "vehicles": (
         ("ev_departures", "departures", ""),
         ("ev_departures_met", "with the energy promised", ""),
@@ -43,7 +51,6 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
         ("status", "status", ""),
         ("hours", "hours", "h"),
         ("events", "events", ""),
-        ("envelope_breaches", "breaches of an envelope", ""),
         ("unconverged_clearings", "clearings at their limit", ""),
     ),
 }

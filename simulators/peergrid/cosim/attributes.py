@@ -107,6 +107,10 @@ SITE = (
     _in("P_min[MW]", "envelope of the connection point: smallest injection (negative: import)"),
 )
 
+Q_COSTS = ("q_cost_eur_per_mvarh", "q_cost_quadratic_eur_per_mvar2h")
+MEASURED = ("series", "bus")
+FORECAST_AND_Q = ("sigma_share", "q_share", *Q_COSTS)
+
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
@@ -117,7 +121,15 @@ MODELS: dict[str, Model] = {
                 _out("Q_loss[MVar]", "reactive losses"),
                 _out("converged", "whether the power flow of this step converged"),
             ),
-            params=("net", "json", "network", "slack_vm_pu", "impedance_scale"),
+            params=(
+                "net",
+                "json",
+                "network",
+                "slack_vm_pu",
+                "impedance_scale",
+                "impedance_spread",
+                "seed",
+            ),
         ),
         Model(
             "Bus",
@@ -177,12 +189,20 @@ MODELS: dict[str, Model] = {
         Model(
             "PV",
             (*WEATHER_IN, P_SET, Q_SET, *SITE, P_GEN, Q_GEN, FLEXIBILITY),
-            params=("kwp", "tilt_deg", "azimuth_deg", "series", "bus", "name"),
+            params=("kwp", "tilt_deg", "azimuth_deg", *MEASURED, *FORECAST_AND_Q, "name"),
         ),
         Model(
             "WindTurbine",
             (*WEATHER_IN, P_SET, Q_SET, *SITE, P_GEN, Q_GEN, FLEXIBILITY),
-            params=("turbine", "hub_height_m", "count", "name"),
+            params=(
+                "turbine",
+                "hub_height_m",
+                "count",
+                "rated_kw",
+                *MEASURED,
+                *FORECAST_AND_Q,
+                "name",
+            ),
         ),
         Model(
             "Generator",
@@ -192,6 +212,9 @@ MODELS: dict[str, Model] = {
                 "p_min_kw",
                 "cost_eur_per_mwh",
                 "cost_quadratic_eur_per_mw2h",
+                "q_up_share",
+                "q_down_share",
+                *Q_COSTS,
                 "name",
             ),
         ),
@@ -204,7 +227,36 @@ MODELS: dict[str, Model] = {
                 _out("Q[MVar]", "reactive power, load positive"),
                 FLEXIBILITY,
             ),
-            params=("bus", "p_nom_kw", "q_nom_kvar", "name"),
+            params=(
+                "bus",
+                "p_nom_kw",
+                "q_nom_kvar",
+                "series",
+                "tan_phi",
+                "sigma_share",
+                "name",
+            ),
+        ),
+        Model(
+            "FlexibleLoad",
+            (
+                P_SET,
+                *SITE,
+                _out("P[MW]", "active power, load positive"),
+                _out("Q[MVar]", "reactive power, load positive"),
+                _out("E[MWh]", "energy drawn since local midnight, at the end of the step"),
+                _out("unserved[MWh]", "at the end of a local day: what is missing to its quota"),
+                _out("cut_cost[EUR]", "what the energy not served costs its owner"),
+                FLEXIBILITY,
+            ),
+            params=(
+                "p_rated_kw",
+                "p_max_over_rated",
+                "discomfort_eur_per_mw2h",
+                "cut_cost_eur_per_mwh",
+                "tan_phi",
+                "name",
+            ),
         ),
         Model(
             "Battery",
@@ -226,6 +278,7 @@ MODELS: dict[str, Model] = {
                 "soc_min",
                 "soc_end",
                 "wear_eur_per_mwh",
+                "wear_rise_eur_per_mwh",
                 "name",
             ),
         ),
@@ -276,6 +329,8 @@ MODELS: dict[str, Model] = {
             (
                 _in("price_import[EUR/MWh]", "retail price of energy bought (else from file)"),
                 _in("price_feed_in[EUR/MWh]", "tariff of energy fed in (else from file)"),
+                _in("price_import_q[EUR/MVArh]", "price of reactive power drawn (else settings)"),
+                _in("price_feed_in_q[EUR/MVArh]", "price of reactive power given (else settings)"),
                 _out("iterations", "iterations of the clearing"),
                 _out("primal_residual", "largest primal residual [kW]"),
                 _out("dual_residual", "largest dual residual [EUR/MWh]"),
@@ -287,12 +342,22 @@ MODELS: dict[str, Model] = {
                 _out("theta[EUR/MWh]", "marginal price of the community"),
                 _out("p2p_price[EUR/MWh]", "price of trades between neighbours", 1),
                 _out("traded[MW]", "energy traded between neighbours", 1),
-                _out("retailer_bill[EUR]", "what the retailer is paid, losses included", 1),
+                _out(
+                    "retailer_bill[EUR]",
+                    "what the retailer is paid, losses and reactive power included",
+                    1,
+                ),
                 _out("network_fees[EUR]", "fees on trades between neighbours", 1),
                 _out("loss_cost[EUR]", "what the losses cost", 1),
                 _out("operator_cost[EUR]", "what the network operator pays for losses", 1),
                 _out("losses[MW]", "losses that were settled", 1),
                 _out("breaches", "participants outside their envelope", 1),
+                _out("breaches_promised", "how many the promised confidence allows for", 1),
+                _out("traded_q[MVar]", "reactive power traded between neighbours", 1),
+                _out("reactive_bill[EUR]", "its part for reactive power", 1),
+                _out("linear_gap[pu]", "largest error of the linear voltages at the corners"),
+                _out("corner_violation[pu]", "what a corner of the envelopes breaks, exact"),
+                _out("corner_overload", "by how much a corner exceeds a rating, relative"),
                 _out("events", "what went wrong and what was done, list"),
             ),
             params=("participants", "network", "tariff", "settings"),
@@ -317,6 +382,8 @@ MODELS: dict[str, Model] = {
                 _out("import[MW]", "bought from the retailer, imbalance included", 1),
                 _out("export[MW]", "sold to the retailer, imbalance included", 1),
                 _out("imbalance[MW]", "metered less cleared, injection positive", 1),
+                _out("envelope_use", "share of the envelope's reach that was used", 1),
+                _out("outside", "1 when the injection was outside the envelope", 1),
                 _out("cost[EUR]", "what the participant pays (negative: receives)", 1),
                 _out("saving[EUR]", "less than alone with the retailer, same meter", 1),
             ),
@@ -340,6 +407,7 @@ MODELS: dict[str, Model] = {
                 _in("P[MW]", "measured net power of the bus, load positive"),
                 _in("Q[MVar]", "measured net reactive power of the bus, load positive"),
                 _out("model_error", "measured less modelled voltage, last step [pu]"),
+                _out("binds", "voltage limit that limits envelopes: 1 upper, 2 rise, -1 lower"),
             ),
             public=False,
         ),
@@ -358,6 +426,7 @@ MODELS: dict[str, Model] = {
             (
                 _in("I[kA]", "measured current"),
                 _out("model_error", "measured less modelled current [kA]"),
+                _out("binds", "1 when the rating limits envelopes"),
             ),
             public=False,
         ),

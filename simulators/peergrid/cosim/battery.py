@@ -20,8 +20,10 @@ PARAMS = {
     "soc_min": Quantity(high=1.0, default=0.1),
     "soc_end": Quantity(high=1.0, optional=True),
     "wear_eur_per_mwh": Quantity(default=5.0),
+    "wear_rise_eur_per_mwh": Quantity(default=10.0),
 }
-"""Creation parameters; ``soc_*`` are shares of ``e_max_kwh``, wear is per MWh either way."""
+"""Creation parameters; ``soc_*`` are shares of ``e_max_kwh``, wear is per MWh either way, and at
+rated power costs ``wear_rise_eur_per_mwh`` more than at a trickle."""
 
 
 class BatterySimulator(DeviceSimulator):
@@ -50,6 +52,7 @@ class BatterySimulator(DeviceSimulator):
             soc_min=given["soc_min"],
             soc_end=given["soc_end"],
             wear_eur_per_kwh=mw_from_kw(given["wear_eur_per_mwh"]),
+            wear_rise_eur_per_kwh=mw_from_kw(given["wear_rise_eur_per_mwh"]),
         )
         e_kwh = start * taken["e_max_kwh"]
         self._e_kwh = np.append(self._e_kwh, e_kwh)

@@ -4,7 +4,7 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from peergrid.cosim.base import Inputs, Simulator, last, total
 from peergrid.devices.site import Room, room
 from peergrid.errors import DataError
 from peergrid.inputs.forecast import MAX_LEAD_H, PERFECT, ForecastModel, ForecastSettings
-from peergrid.inputs.span import DEFAULT_TZ, HOUR_S, Span, parse_start
+from peergrid.inputs.span import DEFAULT_TZ, HOUR_S, Span, parse_start, zone
 from peergrid.units import hours, kw_from_mw
 
 Floats = NDArray[np.float64]
@@ -72,6 +72,24 @@ class Calendar:
         now = self.epoch_s(index)
         ahead = now + self.step_s * np.arange(1, self.horizon + 1)
         return np.maximum(ahead // HOUR_S - now // HOUR_S, 1).astype(np.float64)
+
+    def local_day(self, index: int) -> tuple[int, int]:
+        """First step that begins on the local day of a step, and the first of the next day.
+
+        >>> calendar = Calendar(
+        ...     start=parse_start("2016-10-30T01:00"), step_s=3600, horizon=1, hours=24,
+        ...     tz=DEFAULT_TZ)
+        >>> calendar.local_day(0), calendar.local_day(24)
+        ((-1, 24), (24, 48))
+        """
+        local = (self.start + timedelta(seconds=index * self.step_s)).astimezone(zone(self.tz))
+        midnight = datetime.combine(local.date(), time(), tzinfo=local.tzinfo)
+        next_midnight = midnight + timedelta(days=1)
+        return self._step_from(midnight), self._step_from(next_midnight)
+
+    def _step_from(self, instant: datetime) -> int:
+        """First step that does not begin before an instant."""
+        return math.ceil((instant.astimezone(UTC) - self.start).total_seconds() / self.step_s)
 
 
 class Blocks(Generic[Data]):

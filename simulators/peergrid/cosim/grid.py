@@ -23,7 +23,7 @@ from loguru import logger
 from peergrid.cosim.base import Inputs, Outputs, Simulator, plain, total
 from peergrid.errors import DataError, ModelError
 from peergrid.network.ac import GridResult, PandapowerGrid
-from peergrid.network.plant_net import BusPower
+from peergrid.network.plant_net import BusPower, check_net, check_spread, varied_lines
 from peergrid.units import kw_from_mw
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class GridSimulator(Simulator):
         **params
             One of ``net`` (a pandapowerNet; in the same process only), ``json`` (file written by
             pandapower) or ``network`` (see :func:`peergrid.network.library.resolve_network`), and
-            ``slack_vm_pu``, ``impedance_scale`` of :class:`peergrid.network.ac.PandapowerGrid`.
+            ``slack_vm_pu``, ``impedance_scale`` of :class:`peergrid.network.ac.PandapowerGrid`;
+            ``impedance_spread`` and ``seed`` of :func:`peergrid.network.plant_net.varied_lines`.
         """
         if index:
             raise ModelError(f"{self.sid}: a grid simulator holds one Grid; start another one")
@@ -96,7 +97,10 @@ class GridSimulator(Simulator):
             params.pop("net", None), params.pop("json", None), params.pop("network", None)
         )
         given = {name: value for name, value in params.items() if value is not None}
-        self._grid = PandapowerGrid(net, **given)
+        spread, seed = given.pop("impedance_spread", 0.0), given.pop("seed", 0)
+        check_net(net)
+        check_spread(str(net.name or "net"), spread, seed)
+        self._grid = PandapowerGrid(varied_lines(net, spread, seed), **given)
         children = [child for name in _CHILDREN for child in self._children(self._grid, name)]
         self._rows = {eid: row for row, eid in enumerate(self._eids["Bus"])}
         return {"eid": GRID, "children": children, "extra_info": {"name": self._grid.name}}

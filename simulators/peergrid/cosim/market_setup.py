@@ -1,6 +1,7 @@
 """What the market simulator is created from: participants, feeder, prices and settings."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.envelopes.envelope import Network
+from peergrid.envelopes.doe import OBJECTIVES
+from peergrid.envelopes.limits import Network
 from peergrid.errors import DataError
 from peergrid.inputs.prices import Prices, Tariff, load_prices
 from peergrid.inputs.span import HOUR_S, Span, parse_start
@@ -17,11 +19,12 @@ from peergrid.market.settlement import RULES, Terms
 from peergrid.network.feeder import Feeder
 from peergrid.network.from_pandapower import from_pandapower
 from peergrid.network.library import LIBRARY, load_feeder, resolve_network
-from peergrid.network.linear import lindistflow
-from peergrid.operator.community import Community, Participant
+from peergrid.network.linear import lindistflow, path_ohm
+from peergrid.operator.community import KINDS, Bystander, Community, Participant, Rules
 from peergrid.units import mw_from_kw
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 _TARIFF = ("retail_adder_eur_per_mwh", "feed_in_fee_eur_per_mwh", "feed_in_floor_eur_per_mwh")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "mechanism": ("p2p", "none"),
@@ -41,21 +44,43 @@ def feeder_of(network: str, base_dir: Path, slack_vm_pu: float | None) -> Feeder
     return feeder if slack_vm_pu is None else feeder.with_slack(slack_vm_pu)
 
 
-def participants_of(
-    sid: str, entries: Sequence[Mapping[str, Any]], feeder: Feeder
-) -> tuple[tuple[Participant, ...], tuple[str, ...], Floats]:
-    """Participants, names of all resources, and the sign of what each reports as ``P[MW]``."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Members:
+    """Who is at the market's door, in the order of its creation parameter.
+
+    Parameters
+    ----------
+    participants, bystanders
+        Those that take part, and those that only say what to expect of them.
+    takes_part
+        Which of the two each entry is.
+    names, sides
+        Name of each resource, and the sign of what it reports as ``P[MW]``.
+    """
+
+    participants: tuple[Participant, ...]
+    bystanders: tuple[Bystander, ...]
+    takes_part: tuple[bool, ...]
+    names: tuple[str, ...]
+    sides: Floats
+
+
+def members_of(sid: str, entries: Sequence[Mapping[str, Any]], feeder: Feeder) -> Members:
+    """Participants, bystanders and their resources."""
     members: list[Participant] = []
+    others: list[Bystander] = []
+    taking: list[bool] = []
     names: list[str] = []
     sides: list[float] = []
     for i, entry in enumerate(entries):
         field = f"participants[{i}]"
-        unknown = set(entry) - {"name", "bus", "resources", *_RIGHTS}
+        unknown = set(entry) - {"name", "bus", "resources", "takes_part", *_RIGHTS}
         if unknown:
-            raise DataError(sid, field, sorted(unknown), "name, bus, resources and rights")
+            allowed = "name, bus, resources, takes_part and rights"
+            raise DataError(sid, field, sorted(unknown), allowed)
         if "bus" not in entry:
             raise DataError(sid, f"{field}.bus", None, "a bus of the network")
-        feeder.index_of(int(entry["bus"]))
+        row = feeder.index_of(int(entry["bus"]))
         own = []
         for resource in entry.get("resources", ()):
             side = resource.get("side", "generation")
@@ -65,9 +90,14 @@ def participants_of(
             names.append(str(resource.get("name", f"Resource-{len(names)}")))
             sides.append(1.0 if side == "generation" else -1.0)
         rights = {key: entry[key] for key in _RIGHTS if entry.get(key) is not None}
+        name = str(entry.get("name", f"bus-{entry['bus']}"))
+        taking.append(bool(entry.get("takes_part", True)))
+        if not taking[-1]:
+            others.append(Bystander(name=name, row=row, resources=tuple(own)))
+            continue
         members.append(
             Participant(
-                name=str(entry.get("name", f"bus-{entry['bus']}")),
+                name=name,
                 bus=int(entry["bus"]),
                 resources=tuple(own),
                 **rights,
@@ -75,32 +105,27 @@ def participants_of(
         )
     if not members:
         raise DataError(sid, "participants", [], "at least one connection point")
-    return tuple(members), tuple(names), np.array(sides)
+    return Members(
+        participants=tuple(members),
+        bystanders=tuple(others),
+        takes_part=tuple(taking),
+        names=tuple(names),
+        sides=np.array(sides),
+    )
 
 
 _RIGHTS = ("may_sell", "may_buy", "export_limit_kw", "import_limit_kw")
 
 
 def community_of(
-    sid: str,
-    feeder: Feeder,
-    members: tuple[Participant, ...],
-    names: tuple[str, ...],
-    step_s: float,
-    options: dict[str, Any],
+    sid: str, feeder: Feeder, members: Members, step_s: float, options: dict[str, Any]
 ) -> Community:
     """The community under the scenario's settings; unknown settings are refused."""
     for key, allowed in _CHOICES.items():
         if key in options and options[key] not in allowed:
             raise DataError(sid, key, options[key], ", ".join(allowed))
     envelopes = dict(options.pop("envelopes", {}))
-    network = Network(
-        feeder=feeder,
-        model=lindistflow(feeder),
-        v_min_pu=float(options.pop("v_min_pu", 0.9)),
-        v_max_pu=float(options.pop("v_max_pu", 1.1)),
-        loading=float(options.pop("max_loading_percent", 100.0)) / 100.0,
-    )
+    at = [feeder.index_of(p.bus) for p in members.participants]
     terms = Terms(
         rule=options.pop("settlement", "mid-market"),
         losses_paid_by=options.pop("losses_paid_by", "operator"),
@@ -108,27 +133,97 @@ def community_of(
     )
     options.pop("enforcement", None)  # the scenario wires it: devices keep to their envelope or not
     community = Community(
-        participants=members,
-        names=names,
-        network=network,
-        at=np.array([feeder.index_of(p.bus) for p in members], dtype=np.int64),
+        participants=members.participants,
+        bystanders=members.bystanders,
+        names=members.names,
+        network=_network(feeder, options, envelopes),
+        at=np.array(at, dtype=np.int64),
         step_s=step_s,
         horizon=int(options.pop("horizon", 24)),
         mechanism=options.pop("mechanism", "p2p"),
-        envelopes=envelopes.pop("kind", "doe"),
+        rules=_rules(sid, envelopes),
         clears_on=options.pop("network", "envelope"),
-        confidence=float(envelopes.pop("confidence", 0.95)),
-        feedback=bool(envelopes.pop("feedback", True)),
+        fee_eur_per_kwh=_fees(feeder, np.array(at, dtype=np.int64), options),
+        reactive_fee_share=float(options.pop("fee_reactive_share", 0.0)),
         terms=terms,
         settings=_iteration(options),
     )
-    if community.clears_on == "ac" and community.mechanism == "none":
-        wanted = "envelope or none: with mechanism = none there is no market to keep to the grid"
-        raise DataError(sid, "network", "ac", wanted)
+    _check_together(sid, community)
     unknown = sorted({*options, *envelopes})
     if unknown:
         raise DataError(sid, "settings", unknown, "only known settings (see the README)")
     return community
+
+
+def _network(feeder: Feeder, options: dict[str, Any], envelopes: dict[str, Any]) -> Network:
+    """The operator's model and limits."""
+    rise = options.pop("rise_limit_pu", None)
+    return Network(
+        feeder=feeder,
+        model=lindistflow(feeder),
+        v_min_pu=float(options.pop("v_min_pu", 0.9)),
+        v_max_pu=float(options.pop("v_max_pu", 1.1)),
+        loading=float(options.pop("max_loading_percent", 100.0)) / 100.0,
+        rise_pu=None if rise is None else float(rise),
+        load_sigma=float(envelopes.pop("load_sigma", 0.0)),
+        common_sigma=float(envelopes.pop("common_sigma", 0.0)),
+        confidence=float(envelopes.get("confidence", 0.95)),
+    )
+
+
+def _rules(sid: str, envelopes: dict[str, Any]) -> Rules:
+    """How envelopes come about."""
+    choices = {
+        "kind": KINDS,
+        "objective": OBJECTIVES,
+        "shape": ("box", "polygon"),
+        "promise": ("side", "network"),
+        "margins": ("gaussian", "conformal"),
+    }
+    given: dict[str, Any] = {}
+    for key in _RULES:
+        if key not in envelopes:
+            continue
+        given[key] = envelopes.pop(key)
+        if key in choices and given[key] not in choices[key]:
+            allowed = ", ".join(choices[key])
+            raise DataError(sid, f"envelopes.{key}", given[key], allowed)
+    if "loss_price_eur_per_mwh" in envelopes:
+        price = float(envelopes.pop("loss_price_eur_per_mwh"))
+        given["loss_price_eur_per_kwh"] = mw_from_kw(price)
+    return Rules(**given)
+
+
+_RULES = (
+    *("kind", "objective", "alpha", "shape", "count_on_load", "confidence", "promise"),
+    *("margins", "feedback"),
+)
+
+
+def _fees(feeder: Feeder, at: Indices, options: dict[str, Any]) -> Floats | None:
+    """Fee on a trade between any two participants ``(N, N)`` [EUR/kWh]; None without any."""
+    fixed = float(options.pop("fee_fixed_eur_per_mwh", 0.0))
+    per_ohm = float(options.pop("fee_eur_per_mwh_ohm", 0.0))
+    if fixed == 0.0 and per_ohm == 0.0:
+        return None
+    fees = mw_from_kw(fixed + per_ohm * path_ohm(feeder, at))
+    np.fill_diagonal(fees, 0.0)
+    return fees
+
+
+def _check_together(sid: str, community: Community) -> None:
+    """Settings that exclude each other."""
+    if community.clears_on == "ac":
+        if community.mechanism == "none":
+            wanted = "envelope or none: with mechanism = none no market has to keep to the grid"
+            raise DataError(sid, "network", "ac", wanted)
+        if community.fee_eur_per_kwh is not None:
+            raise DataError(sid, "network", "ac", "envelope or none, where trades have a fee")
+        if community.rules.kind == "dfe-joint":
+            wanted = "envelope: joint envelopes are negotiated on rows of the network"
+            raise DataError(sid, "network", "ac", wanted)
+    if community.mechanism == "none" and community.fee_eur_per_kwh is not None:
+        raise DataError(sid, "mechanism", "none", "p2p, where trades have a fee")
 
 
 def _iteration(options: dict[str, Any]) -> Settings:

@@ -17,24 +17,11 @@ import mosaik_api_v3
 import numpy as np
 
 from peergrid.cosim.base import Inputs, Outputs
-from peergrid.cosim.common import (
-    Blocks,
-    DeviceSimulator,
-    Floats,
-    Quantity,
-    known,
-    middles,
-    outlook,
-    stacked,
-    take,
-    whole_number,
-)
-from peergrid.devices import plant, pv
-from peergrid.errors import DataError
-from peergrid.inputs.plants import plant_power
+from peergrid.cosim.common import Blocks, Floats, Quantity, middles, outlook, stacked, take
+from peergrid.cosim.plants import SHARED, PlantSimulator
+from peergrid.devices import pv
 from peergrid.inputs.span import Span
 from peergrid.inputs.weather import Site
-from peergrid.units import mw_from_kw
 
 _NAMES = ("GHI[W/m2]", "DNI[W/m2]", "DHI[W/m2]", "T_air[C]", "wind_speed[m/s]")
 _FIELDS = ("ghi", "dni", "dhi", "t_air_c", "wind_speed_m_s")
@@ -44,13 +31,16 @@ PARAMS = {
     "azimuth_deg": Quantity(high=360.0, default=180.0),
 }
 """Creation parameters: peak power [kW], tilt from horizontal, azimuth (180: south); besides them
-``name``, and ``series`` with ``bus``: a CSV file of measured power and its column."""
+those of :data:`peergrid.cosim.plants.SHARED`, ``name``, and ``series`` with ``bus``: a CSV file of
+measured power and its column."""
 
 
-class PVSimulator(DeviceSimulator):
+class PVSimulator(PlantSimulator):
     """Entities ``PV-<i>``."""
 
     models = ("PV",)
+    kind = "pv"
+    nameplate = "kwp"
 
     def set_up_own(
         self, *, latitude: float = 52.38, longitude: float = 13.07, altitude_m: float = 81.0
@@ -63,28 +53,26 @@ class PVSimulator(DeviceSimulator):
             "altitude_m": site.altitude_m,
         }
         self._params: list[dict[str, float]] = []
-        self._columns: dict[int, tuple[str, int]] = {}
         self._blocks = Blocks(self.calendar, self._look)
         self._clearness = pv.Clearness.usual(0)
 
     def make(self, model: str, index: int, **params: Any) -> dict[str, Any]:
-        """Create one plant from the parameters of :data:`PARAMS`, ``name``, ``series``, ``bus``."""
+        """Create one plant from the parameters of :data:`PARAMS` and what is named there."""
         where = f"{self.sid}.PV-{index}"
-        name, series, bus = (params.pop(key, None) for key in ("name", "series", "bus"))
-        taken = take(where, params, PARAMS)
-        if series is not None:
-            if not isinstance(series, str):
-                raise DataError(where, "series", series, "a .csv file")
-            self._columns[len(self._params)] = (series, whole_number(where, "bus", bus, 0))
+        name = params.pop("name", None)
+        self.series_of(where, params)
+        given = take(where, params, {**PARAMS, **SHARED})
+        taken = {field: given[field] for field in PARAMS}
+        self.place(given, taken["kwp"])
         self._params.append(taken)
-        self._plants = pv.Plants(**{field: stacked(self._params, field) for field in taken})
+        self._plants = pv.Plants(**{field: stacked(self._params, field) for field in PARAMS})
         self._clearness = pv.Clearness.usual(len(self._params))
         eid = self.add(model, index, name)
         return {"eid": eid, "extra_info": {"name": name or eid, **taken}}
 
     def setup_done(self) -> None:
         """Read the series now, so that bad data stops the scenario before it runs."""
-        if self._columns:
+        if self.is_measured:
             self._blocks.at(0)
 
     def advance(self, index: int, inputs: Inputs) -> Outputs:
@@ -96,16 +84,7 @@ class PVSimulator(DeviceSimulator):
         window = seen.window(first, 1 + steps)
         offered = pv.available_kw(self._plants, window, self._sky(inputs, window))
         known_kw = measured[:, first : first + 1 + steps]
-        offered = np.where(np.isnan(known_kw), offered, known_kw)
-        ahead, sigma = self._forecast(offered[:, 1:], index)
-        kva = plant.KVA_PER_KW * self._plants.kwp
-        p_kw = plant.curtailed(offered[:, 0], self.kw(inputs, "P_set[MW]"), self.room(inputs))
-        q_kvar = plant.reactive(self.kw(inputs, "Q_set[MVar]"), p_kw, kva)
-        sent = plant.messages(ahead, sigma, kva, t0_s=self.t0_s(index), dt_s=self.step_s)
-        rows = zip(self.rows, known(mw_from_kw(p_kw)), known(mw_from_kw(q_kvar)), sent, strict=True)
-        return {
-            eid: {"P[MW]": p, "Q[MVar]": q, "flexibility": message} for eid, p, q, message in rows
-        }
+        return self.realise(index, inputs, np.where(np.isnan(known_kw), offered, known_kw))
 
     def internal_state(self) -> dict[str, Any]:
         """The clearness that persists when no forecast comes."""
@@ -135,34 +114,9 @@ class PVSimulator(DeviceSimulator):
                 values[lacking, 1:] = getattr(persisted, field)[lacking, 1:]
         return pv.Sky(**sky)
 
-    def _forecast(self, truth_kw: Floats, index: int) -> tuple[Floats, Floats]:
-        """Expected power and its standard deviation, ``(n, H)`` [kW]; exact zeros at night."""
-        kwp, calendar = self._plants.kwp, self.calendar
-        ahead = self.forecast.forecast(
-            "pv",
-            truth_kw,
-            kwp,
-            calendar.epoch_s(index),
-            entities=self.names,
-            step_s=calendar.step_s,
-        )
-        sigma = self.forecast.sigma("pv", calendar.lead_h(index)) * kwp[:, None]
-        unknown = np.isnan(truth_kw)
-        return np.where(unknown, np.nan, ahead), np.where(truth_kw > 0.0, sigma, 0.0)
-
     def _look(self, span: Span, _block: int) -> tuple[pv.View, Floats]:
         """How the plants see the sun, and their measured power ``(n, T)`` [kW]; NaN: none."""
-        measured = np.full((len(self.rows), span.n_total), np.nan)
-        for series in sorted({series for series, _ in self._columns.values()}):
-            rows = [row for row, (own, _) in self._columns.items() if own == series]
-            measured[rows] = plant_power(
-                series,
-                span,
-                buses=[self._columns[row][1] for row in rows],
-                kwp=self._plants.kwp[rows],
-                base_dir=self.base_dir,
-            )
-        return pv.view(self._plants, middles(span), **self._place), measured
+        return pv.view(self._plants, middles(span), **self._place), self.measured(span)
 
 
 _CLEARNESS = ("clearness", "diffuse", "t_air_c", "wind_speed_m_s")

@@ -1,7 +1,8 @@
 """Wind turbines: power of the wind they receive, held back like PV plants.
 
 If a weather source sends no forecast list, the wind is taken to persist. Without any wind speed a
-turbine says nothing.
+turbine says nothing. A plant with a measured ``series`` takes its power from there instead of a
+power curve.
 """
 
 import math
@@ -12,86 +13,93 @@ import mosaik_api_v3
 import numpy as np
 
 from peergrid.cosim.base import Inputs, Outputs
-from peergrid.cosim.common import (
-    DeviceSimulator,
-    Floats,
-    Quantity,
-    known,
-    number,
-    outlook,
-    take,
-    whole_number,
-)
-from peergrid.devices import plant, wind
+from peergrid.cosim.common import Blocks, Floats, Quantity, number, outlook, take, whole_number
+from peergrid.cosim.plants import SHARED, PlantSimulator
+from peergrid.devices import wind
+from peergrid.errors import DataError
 from peergrid.inputs.turbines import PowerCurve, load_turbine, read_turbine
-from peergrid.units import mw_from_kw
 
 _LEAST_M = 10 * wind.ROUGHNESS_M
 _USUAL_HUB_M = 30.0
 PARAMS = {"hub_height_m": Quantity(low=_LEAST_M, high=500.0, optional=True)}
-"""Creation parameters, besides ``turbine``, ``count`` and ``name``; absent: the maker's height."""
+"""Creation parameters of turbines, besides ``turbine``, ``count``, ``name`` and those of
+:data:`peergrid.cosim.plants.SHARED`; absent: the maker's height."""
+MEASURED = {"rated_kw": Quantity()}
+"""Those of a plant with ``series`` and ``bus``, instead: its rated power."""
+_NO_CURVE = (np.array([0.0, 1.0]), np.zeros(2))
 
 
-class WindSimulator(DeviceSimulator):
+class WindSimulator(PlantSimulator):
     """Entities ``WindTurbine-<i>``."""
 
     models = ("WindTurbine",)
+    kind = "wind"
+    nameplate = "rated_kw"
 
     def set_up_own(self, *, wind_height_m: float = 10.0) -> None:
         """Take the height at which the weather source gives its wind speed [m]."""
         self._height_m = number(self.sid, "wind_height_m", wind_height_m, _LEAST_M, 500.0)
         self._curves: list[tuple[Floats, Floats]] = []
         self._size: list[tuple[float, float, float]] = []
+        self._blocks = Blocks(self.calendar, lambda span, _: self.measured(span))
 
     def make(self, model: str, index: int, **params: Any) -> dict[str, Any]:
-        """Create ``count`` equal turbines: a name peergrid knows, or a CSV file with a curve."""
-        name, turbine = params.pop("name", None), params.pop("turbine", "NPS100C-21")
+        """Create ``count`` equal turbines, of a name peergrid knows or of a CSV file with a curve.
+
+        Or a plant with a measured ``series``.
+        """
+        name = params.pop("name", None)
         where = f"{self.sid}.WindTurbine-{index}"
-        count = whole_number(where, "count", params.pop("count", 1), 1)
-        asked = take(where, params, PARAMS)["hub_height_m"]
-        curve = self._curve(str(turbine), asked)
-        hub = curve.hub_height_m if math.isnan(asked) else asked
-        rated = curve.rated_kw * count
-        self._curves.append((curve.wind_speed_m_s, curve.power_kw))
-        self._size.append((rated, hub, float(count)))
+        info = (self._measured_plant if "series" in params else self._turbine)(where, params)
         rated_kw, hubs, counts = np.array(self._size).T
         self._turbines = wind.Turbines(
             curves=tuple(self._curves), rated_kw=rated_kw, hub_height_m=hubs, count=counts
         )
         eid = self.add(model, index, name)
-        info = {"name": name or eid, "turbine": curve.name, "rated_kw": rated, "hub_height_m": hub}
-        return {"eid": eid, "extra_info": info}
+        return {"eid": eid, "extra_info": {"name": name or eid, **info}}
+
+    def setup_done(self) -> None:
+        """Read the series now, so that bad data stops the scenario before it runs."""
+        if self.is_measured:
+            self._blocks.at(0)
 
     def advance(self, index: int, inputs: Inputs) -> Outputs:
         """Realise one step and look ahead."""
         if not self.rows:
             return {}
-        speed = outlook(inputs, self.rows, "wind_speed[m/s]", self.calendar.horizon)
+        steps = self.calendar.horizon
+        speed = outlook(inputs, self.rows, "wind_speed[m/s]", steps)
         speed = np.where(np.isnan(speed), speed[:, :1], speed)
         offered = wind.available_kw(self._turbines, speed, self._height_m)
-        ahead, sigma = self._forecast(offered[:, 1:], index)
-        kva = plant.KVA_PER_KW * self._turbines.rated_kw
-        p_kw = plant.curtailed(offered[:, 0], self.kw(inputs, "P_set[MW]"), self.room(inputs))
-        q_kvar = plant.reactive(self.kw(inputs, "Q_set[MVar]"), p_kw, kva)
-        sent = plant.messages(ahead, sigma, kva, t0_s=self.t0_s(index), dt_s=self.step_s)
-        rows = zip(self.rows, known(mw_from_kw(p_kw)), known(mw_from_kw(q_kvar)), sent, strict=True)
-        return {
-            eid: {"P[MW]": p, "Q[MVar]": q, "flexibility": message} for eid, p, q, message in rows
-        }
+        if self.is_measured:
+            measured, first = self._blocks.at(index)
+            known_kw = measured[:, first : first + 1 + steps]
+            offered = np.where(np.isnan(known_kw), offered, known_kw)
+        return self.realise(index, inputs, offered)
 
-    def _forecast(self, truth_kw: Floats, index: int) -> tuple[Floats, Floats]:
-        """Expected power and its standard deviation, ``(n, H)`` [kW]."""
-        rated, calendar = self._turbines.rated_kw, self.calendar
-        ahead = self.forecast.forecast(
-            "wind",
-            truth_kw,
-            rated,
-            calendar.epoch_s(index),
-            entities=self.names,
-            step_s=calendar.step_s,
-        )
-        sigma = self.forecast.sigma("wind", calendar.lead_h(index)) * rated[:, None]
-        return ahead, sigma
+    def _turbine(self, where: str, params: dict[str, Any]) -> dict[str, Any]:
+        turbine = params.pop("turbine", "NPS100C-21")
+        count = whole_number(where, "count", params.pop("count", 1), 1)
+        taken = take(where, params, {**PARAMS, **SHARED})
+        asked = taken["hub_height_m"]
+        curve = self._curve(str(turbine), asked)
+        hub = curve.hub_height_m if math.isnan(asked) else asked
+        rated = curve.rated_kw * count
+        self.place(taken, rated)
+        self._curves.append((curve.wind_speed_m_s, curve.power_kw))
+        self._size.append((rated, hub, float(count)))
+        return {"turbine": curve.name, "rated_kw": rated, "hub_height_m": hub}
+
+    def _measured_plant(self, where: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Nothing is known of a measured plant but its rated power: it has no curve."""
+        series = self.series_of(where, params)
+        if series is None:
+            raise DataError(where, "series", None, "a .csv file, or no such parameter")
+        taken = take(where, params, {**MEASURED, **SHARED})
+        self.place(taken, taken["rated_kw"])
+        self._curves.append(_NO_CURVE)
+        self._size.append((taken["rated_kw"], _USUAL_HUB_M, 1.0))
+        return {"series": series, "rated_kw": taken["rated_kw"]}
 
     def _curve(self, turbine: str, hub_height_m: float) -> PowerCurve:
         if not turbine.endswith(".csv"):

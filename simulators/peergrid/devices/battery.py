@@ -8,7 +8,11 @@ from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import compose
 from peergrid.devices.site import Room
-from peergrid.devices.storage import feasible_energy_bounds, storage_cost
+from peergrid.devices.storage import (
+    RATED_WEAR_EUR_PER_KWH,
+    feasible_energy_bounds,
+    storage_cost,
+)
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +30,8 @@ class Batteries:
     soc_min, soc_end
         Shares of the capacity: never below the first; at the end of each horizon at least the
         second (NaN: no wish).
-    wear_eur_per_kwh
-        Per kWh charged and per kWh discharged.
+    wear_eur_per_kwh, wear_rise_eur_per_kwh
+        Per kWh charged and per kWh discharged; how much more at rated power than at a trickle.
     """
 
     capacity_kwh: Floats
@@ -37,6 +41,7 @@ class Batteries:
     soc_min: Floats
     soc_end: Floats
     wear_eur_per_kwh: Floats
+    wear_rise_eur_per_kwh: Floats | float = RATED_WEAR_EUR_PER_KWH
 
 
 def stored_kwh(p_kw: Floats, eta_charge: Floats, eta_discharge: Floats, dt_h: float) -> Floats:
@@ -99,6 +104,7 @@ def messages(
         a.tolist()
         for a in (batteries.eta_charge, batteries.eta_discharge, batteries.wear_eur_per_kwh)
     )
+    rise = np.broadcast_to(batteries.wear_rise_eur_per_kwh, e_kwh.shape).tolist()
     return [
         compose(
             kind="FRBC",
@@ -112,7 +118,7 @@ def messages(
             e_now_kwh=now[i],
             eta_charge=eta_charge[i],
             eta_discharge=eta_discharge[i],
-            cost=storage_cost(wear[i], limit[i]),
+            cost=storage_cost(wear[i], limit[i], rise[i]),
         )
         for i in range(len(now))
     ]

@@ -93,7 +93,8 @@ class Flexibility:
     p_min_kw, p_max_kw, p_ref_kw
         ``(H,)`` smallest, largest and expected injection.
     q_ref_kvar
-        ``(H,)`` reactive injection the device expects to have when nobody asks for any.
+        ``(H,)`` reactive injection the device expects to have when nobody asks for any; with
+        ``tan_phi`` in ``q`` what goes with ``p_ref_kw``.
     sigma_kw
         ``(H,)`` standard deviation of the forecast behind ``p_ref`` and ``p_max``.
     storage, cost, q, profiles
@@ -227,7 +228,12 @@ def _profiles(message: Mapping[str, Any], steps: int) -> tuple[Mapping[str, Any]
 
 
 def _capability(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Reactive capability: a range of q, apparent power, power factor; what is absent is free."""
+    """Reactive capability and what it costs.
+
+    A range of q, apparent power, power factor: what is absent is free. With ``tan_phi`` the
+    reactive injection follows the active one, ``q = tan_phi * p``, on top of what these offer;
+    where none of them is given nothing else is on offer.
+    """
     q = message.get("q")
     if q is None:
         return None
@@ -242,9 +248,19 @@ def _capability(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
             raise _fail("q.box", q["box"], "q_min_kvar, then q_max_kvar, in this order")
     limits = (("disc_kva", math.inf, "above 0"), ("min_pf", 1.0, "above 0, at most 1"))
     for key, most, allowed in limits:
-        if key in q and not 0.0 < _number({f"q.{key}": q[key]}, f"q.{key}") <= most:
+        if key in q and not 0.0 < _part(q, key) <= most:
             raise _fail(f"q.{key}", q[key], allowed)
+    for key in ("cost", "quadratic"):
+        if key in q and _part(q, key) < 0.0:
+            raise _fail(f"q.{key}", q[key], "0 or more (the cost must be convex)")
+    if "tan_phi" in q:
+        _part(q, "tan_phi")
     return q
+
+
+def _part(q: Mapping[str, Any], key: str) -> float:
+    """A number of the reactive part, named in full if it is none."""
+    return _number({f"q.{key}": q[key]}, f"q.{key}")
 
 
 def parse(message: Any) -> Flexibility:

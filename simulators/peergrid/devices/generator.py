@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import compose
+from peergrid.devices.reactive import ReactiveOffers
 from peergrid.devices.site import Room
 
 Floats = NDArray[np.float64]
@@ -22,15 +23,15 @@ class Generators:
         Least and largest power while running.
     cost_eur_per_kwh, cost_eur_per_kw2h
         Cost of an hour at p kW: ``cost_eur_per_kwh p + cost_eur_per_kw2h p^2``.
-    kva
-        Apparent power of the machine.
+    reactive
+        Reactive power on offer.
     """
 
     p_min_kw: Floats
     p_max_kw: Floats
     cost_eur_per_kwh: Floats
     cost_eur_per_kw2h: Floats
-    kva: Floats
+    reactive: ReactiveOffers
 
 
 def output(generators: Generators, p_set_kw: Floats, room: Room) -> Floats:
@@ -40,8 +41,11 @@ def output(generators: Generators, p_set_kw: Floats, room: Room) -> Floats:
     set-point to help its connection point; it comes down to the room's limit, and stops where that
     lies below its least power.
 
+    >>> none = np.zeros(1)
+    >>> machine = ReactiveOffers(kva=np.array([10.0]), q_min_kvar=none, q_max_kvar=none,
+    ...     cost_eur_per_kvarh=none, cost_eur_per_kvar2h=none)
     >>> one = Generators(p_min_kw=np.array([2.0]), p_max_kw=np.array([9.0]),
-    ...     cost_eur_per_kwh=np.zeros(1), cost_eur_per_kw2h=np.zeros(1), kva=np.array([10.0]))
+    ...     cost_eur_per_kwh=none, cost_eur_per_kw2h=none, reactive=machine)
     >>> tight = Room(low_kw=np.array([-5.0]), high_kw=np.array([1.0]))
     >>> wide = Room(low_kw=np.array([-5.0]), high_kw=np.array([6.0]))
     >>> [output(one, np.array([8.0]), site).tolist() for site in (wide, tight)]
@@ -53,6 +57,12 @@ def output(generators: Generators, p_set_kw: Floats, room: Room) -> Floats:
     return np.where(held < asked, np.where(held >= generators.p_min_kw, held, 0.0), asked)
 
 
+def reactive_output(generators: Generators, q_set_kvar: Floats, p_kw: Floats) -> Floats:
+    """Reactive injection ``(n,)`` [kvar]: a stated range also at standstill, else only running."""
+    q_kvar = generators.reactive.follow(q_set_kvar, p_kw)
+    return np.where((p_kw > 0.0) | generators.reactive.is_range, q_kvar, 0.0)
+
+
 def messages(generators: Generators, *, steps: int, t0_s: float, dt_s: float) -> list[Any]:
     """Flexibility over ``steps`` steps: any power in the range, at the cost of its fuel."""
     rows = zip(
@@ -60,7 +70,7 @@ def messages(generators: Generators, *, steps: int, t0_s: float, dt_s: float) ->
         generators.p_max_kw.tolist(),
         generators.cost_eur_per_kwh.tolist(),
         generators.cost_eur_per_kw2h.tolist(),
-        generators.kva.tolist(),
+        generators.reactive.on_wire(),
         strict=True,
     )
     return [
@@ -72,7 +82,7 @@ def messages(generators: Generators, *, steps: int, t0_s: float, dt_s: float) ->
             p_max_kw=[high] * steps,
             p_ref_kw=[low] * steps,
             cost={"linear": linear, "quadratic": quadratic},
-            q={"disc_kva": kva},
+            q=offer,
         )
-        for low, high, linear, quadratic, kva in rows
+        for low, high, linear, quadratic, offer in rows
     ]

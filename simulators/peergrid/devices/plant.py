@@ -1,6 +1,7 @@
-"""What plants behind an inverter have in common: curtailment, reactive power, their message."""
+"""What plants behind an inverter have in common: curtailment and their message."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,20 +38,13 @@ def curtailed(available_kw: Floats, p_set_kw: Floats, room: Room) -> Floats:
     return np.asarray(np.minimum(available_kw, np.maximum(limit, 0.0)))
 
 
-def reactive(q_set_kvar: Floats, p_kw: Floats, kva: Floats) -> Floats:
-    """Reactive injection ``|q| <= sqrt(kva^2 - p^2)`` nearest to the set-point, ``(n,)`` [kvar].
-
-    NaN set-points mean unity power factor.
-
-    >>> reactive(np.array([9.0, np.nan]), np.array([3.0, 3.0]), np.array([5.0, 5.0])).tolist()
-    [4.0, 0.0]
-    """
-    most = np.sqrt(np.maximum(kva**2 - p_kw**2, 0.0))
-    return np.asarray(np.clip(np.nan_to_num(q_set_kvar), -most, most))
-
-
 def messages(
-    forecast_kw: Floats, sigma_kw: Floats, kva: Floats, *, t0_s: float, dt_s: float
+    forecast_kw: Floats,
+    sigma_kw: Floats,
+    offers: Sequence[Mapping[str, object]],
+    *,
+    t0_s: float,
+    dt_s: float,
 ) -> list[dict[str, Any] | None]:
     """Flexibility of curtailable plants: anything from zero to the forecast.
 
@@ -58,13 +52,13 @@ def messages(
     ----------
     forecast_kw, sigma_kw
         Expected output and its standard deviation, ``(n, H)``; a plant with NaN has no message.
-    kva
-        Apparent power of the inverters, ``(n,)``.
+    offers
+        Part ``q`` of each message.
     t0_s, dt_s
         Start of the first step described [s], step length [s].
     """
     known = [not math.isnan(total) for total in forecast_kw.sum(axis=1).tolist()]
-    sigmas, limits = sigma_kw.tolist(), kva.tolist()
+    sigmas = sigma_kw.tolist()
     zeros = [0.0] * forecast_kw.shape[1]
     return [
         compose(
@@ -75,7 +69,7 @@ def messages(
             p_max_kw=row,
             p_ref_kw=list(row),
             sigma_kw=sigmas[i],
-            q={"disc_kva": limits[i]},
+            q=offers[i],
         )
         if known[i]
         else None

@@ -49,8 +49,10 @@ def feasible_energy_bounds(
 
     Parameters
     ----------
-    e_now_kwh, capacity_kwh
-        ``(n,)``, ``0 <= e_now <= capacity``.
+    e_now_kwh
+        ``(n,)``, between zero and the capacity.
+    capacity_kwh
+        ``(n,)``, or ``(n, H+1)`` where it changes with time; it must not fall.
     e_min_kwh
         Wishes, ``(n, H+1)``; entry t is the instant at the start of step t.
     charge_kwh
@@ -71,9 +73,10 @@ def feasible_energy_bounds(
     steps = charge_kwh.shape[1]
     charge, demand = np.ascontiguousarray(charge_kwh.T), demand_kwh.T.copy()
     top = np.empty((steps + 1, len(e_now_kwh)))
+    limit = np.broadcast_to(capacity_kwh.T, top.shape)
     top[0] = e_now_kwh
     for t in range(steps):
-        full = np.minimum(top[t] + charge[t], capacity_kwh)
+        full = np.minimum(top[t] + charge[t], limit[t + 1])
         np.minimum(demand[t], full, out=demand[t])
         np.subtract(full, demand[t], out=top[t + 1])
     low = np.minimum(e_min_kwh.T, top)

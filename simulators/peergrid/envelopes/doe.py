@@ -1,143 +1,152 @@
-"""Dynamic operating envelopes with proportional allocation, in closed form.
+"""Dynamic operating envelopes: the operator alone shares out the room of the rows.
 
-Every participant's box is built from its firm load and a common share of its wishes::
+Extents of the boxes are ``base + share * width`` (:class:`peergrid.envelopes.boxes.Offer`), and all
+coefficients of the rows are positive, so shares compete for room. By what rule is the objective:
 
-    p_max = generation - credit * sure load + share_up * export
-    p_min = -(1 + spare) * greatest load - share_down * import
+- *proportional*: all upper sides have one share, all lower sides another (Petrou et al., "Ensuring
+  distribution network integrity using dynamic operating limits for prosumers", IEEE Trans. Smart
+  Grid 12(5), 2021);
+- *equal*: the same in kW instead of in shares;
+- *max-min*: shares rise together, and those that no full row stops rise on;
+- *log*, *alpha-fair*, *width*: largest sum of the utilities of shares, or of kW.
 
-``share_up`` and ``share_down`` are the largest shares in [0, 1] for which every network row holds
-over the whole box (proportional allocation: Petrou et al., "Ensuring distribution network
-integrity using dynamic operating limits for prosumers", IEEE Trans. Smart Grid 12(5), 2021). As
-long as the exports fit without it, load is not counted on (``credit`` 0); only when room is short
-is the load that is sure to be there credited. In the same way room that nobody asked for is left
-to load (``spare``). Firm load with its margin is always inside the box: it cannot be switched off.
+As long as the wishes fit without it, load is not counted on; only when room is short is the load
+that is sure to be there credited to exports. In the same way room that nobody asked for is left to
+load.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.envelopes.boxes import Boxes, Wishes
+from peergrid.envelopes.boxes import Boxes, Offer
+from peergrid.envelopes.fairness import most_useful
+from peergrid.envelopes.filling import fill
 from peergrid.envelopes.rows import Rows
+from peergrid.errors import DataError
 
 Floats = NDArray[np.float64]
-TIGHT = 1e-9
+Objective = Literal["proportional", "equal", "max-min", "log", "alpha-fair", "width"]
+OBJECTIVES: tuple[Objective, ...] = (
+    "proportional",
+    "equal",
+    "max-min",
+    "log",
+    "alpha-fair",
+    "width",
+)
+TIGHT = 1e-6  # room of a row, relative to what is used, at which it binds
+NO_WIDTH_KW = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Allocation:
-    """Boxes, the shares ``(T,)`` they follow from, and which rows ``(J, T)`` limit them."""
+    """Boxes, the shares they follow from, and which rows limit them.
+
+    Parameters
+    ----------
+    boxes
+        ``(N, T)``.
+    share
+        ``(2 N, T)`` of upper sides, then of lower sides.
+    credit, spare
+        ``(T,)`` share of the sure load that was counted on, and of load granted beyond the firm.
+    binding
+        ``(J, T)``.
+    """
 
     boxes: Boxes
-    share_up: Floats
-    share_down: Floats
+    share: Floats
     credit: Floats
     spare: Floats
     binding: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Load:
-    """Firm load split into what is sure and what is possible, ``(N, T)``, not negative."""
+def allocate(
+    rows: Rows, offer: Offer, objective: Objective = "proportional", alpha: float = 2.0
+) -> Allocation:
+    """Share out the room of the rows, hour by hour.
 
-    sure_kw: Floats
-    most_kw: Floats
-    generation_kw: Floats
-    sure_kvar: Floats
-    most_kvar: Floats
-
-
-def allocate(rows: Rows, wishes: Wishes) -> Allocation:
-    """Proportional envelopes for all hours at once.
-
-    Rows that firm load alone already breaks cannot limit anything further down than firm load: in
-    such an hour the share is zero and the box is firm load with its margin.
+    Parameters
+    ----------
+    rows
+        What the boxes must keep together.
+    offer
+        What is granted anyway and what is wished on top.
+    objective, alpha
+        The rule, and its parameter where it is alpha-fair (0: width in shares, 1: log).
     """
-    load = _firm(wishes)
-    constant = _reactive_constant(rows, load)
-    signs = _signs(rows)
-    limit = rows.limit - constant
-    share_up, credit, tight_up = _raise(rows.where(signs > 0), limit[signs > 0], wishes, load)
-    share_down, spare, tight_down = _lower(rows.where(signs < 0), limit[signs < 0], wishes, load)
-    binding = np.zeros(rows.limit.shape, dtype=bool)
-    binding[signs > 0], binding[signs < 0] = tight_up, tight_down
-    boxes = Boxes(
-        p_max_kw=load.generation_kw - credit * load.sure_kw + share_up * wishes.export_kw,
-        p_min_kw=-(1.0 + spare) * load.most_kw - share_down * wishes.import_kw,
-        q_max_kvar=np.maximum(-credit * load.sure_kvar, -(1.0 + spare) * load.most_kvar),
-        q_min_kvar=np.minimum(-credit * load.sure_kvar, -(1.0 + spare) * load.most_kvar),
-    )
+    if objective not in OBJECTIVES:
+        raise DataError("envelopes", "objective", objective, ", ".join(OBJECTIVES))
+    if alpha < 0.0:
+        raise DataError("envelopes", "alpha", alpha, "0 or more")
+    demand = shared_demand(rows, offer)
+    room = rows.limit - rows.used(offer.base)
+    credit, relief = _credit(rows, offer, demand, room)
+    room = room + credit * relief
+    share = _shares(demand, room, offer, objective, alpha)
+    share = np.clip(share, offer.least, offer.most)
+    left = room - _used(demand, share)
+    extent = offer.extent(share) - credit * offer.sure
+    wanted = (demand > 0.0) & (share < offer.most).T[:, None, :]
+    binding = (left <= TIGHT * (np.abs(room) + 1e-12)) & wanted.any(axis=2).T
+    spare = _spare(rows, offer, share, left)
     return Allocation(
-        boxes=boxes,
-        share_up=share_up,
-        share_down=share_down,
+        boxes=Boxes.of_extent(extent + spare * offer.spare),
+        share=share,
         credit=credit,
         spare=spare,
-        binding=binding,
+        binding=binding & np.isfinite(rows.limit),
     )
 
 
-def _raise(
-    rows: Rows, room: Floats, wishes: Wishes, load: _Load
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Share and credit of the side that raises voltages and exports."""
-    voltage = (rows.kind == "vmax")[:, None]
-    wanted = rows.a @ wishes.export_kw
-    room = room - rows.a @ load.generation_kw
-    relief = rows.a @ load.sure_kw + np.where(voltage, rows.b @ load.sure_kvar, 0.0)
-    short = wanted > room
-    needed = np.where(short & (relief > 0.0), (wanted - room) / np.maximum(relief, 1e-300), 0.0)
-    credit = np.clip(needed.max(axis=0, initial=0.0), 0.0, 1.0)
-    credit = np.where((short & (relief <= 0.0)).any(axis=0), 1.0, credit)
-    share = _largest_share(room + credit * relief, wanted)
-    slack = room + credit * relief - share * wanted
-    tight = (slack <= TIGHT * (1.0 + np.abs(room))) & (share < 1.0) & (wanted > 0.0)
-    return share, credit, tight
+def shared_demand(rows: Rows, offer: Offer) -> Floats:
+    """Coefficients of the rows over the shares, ``(T, J, 2 N)``."""
+    priced = rows.demand * offer.width.T[:, None, :]
+    half = priced.shape[2] // 2
+    return np.ascontiguousarray(priced[:, :, :half] + priced[:, :, half:])
 
 
-def _lower(
-    rows: Rows, room: Floats, wishes: Wishes, load: _Load
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Share and spare room of the side that lowers voltages and imports."""
-    voltage = (rows.kind == "vmin")[:, None]
-    wanted = -rows.a @ wishes.import_kw
-    burden = -rows.a @ load.most_kw - np.where(voltage, rows.b @ load.most_kvar, 0.0)
-    share = _largest_share(room - burden, wanted)
-    left = room - burden - share * wanted
-    spare = np.where(share < 1.0, 0.0, _largest_share(left, burden))
-    tight = (left <= TIGHT * (1.0 + np.abs(room))) & (share < 1.0) & (wanted > 0.0)
-    return share, spare, tight
+def _used(demand: Floats, share: Floats) -> Floats:
+    return np.asarray(np.matmul(demand, share.T[:, :, None])[:, :, 0].T)
 
 
-def _largest_share(room: Floats, wanted: Floats) -> Floats:
-    """Largest share in [0, 1] with ``share * wanted <= room`` in all rows, ``(T,)``."""
-    use = wanted > 0.0
-    ratio = np.where(use, room / np.where(use, wanted, 1.0), np.inf)
-    return np.asarray(np.clip(ratio.min(axis=0, initial=np.inf), 0.0, 1.0))
+def _shares(
+    demand: Floats, room: Floats, offer: Offer, objective: Objective, alpha: float
+) -> Floats:
+    least, most = offer.least, offer.most
+    count = len(least)
+    side = np.repeat(np.arange(2), count // 2)
+    width = np.maximum(offer.width[:count], NO_WIDTH_KW)
+    if objective == "max-min":
+        return fill(demand, room, least, most, np.ones_like(least), np.arange(count))
+    if objective in ("proportional", "equal"):
+        # A share that only waits for its least one to be passed is no reason to stop the others.
+        rate = np.ones_like(least) if objective == "proportional" else width.max() / width
+        return fill(demand, room, least, most, rate, side)
+    weight = width / width.max() if objective == "width" else np.ones_like(least)
+    weight = np.where(offer.width[:count] > NO_WIDTH_KW, weight, 0.0)
+    power = {"log": 1.0, "width": 0.0}.get(objective, alpha)
+    return most_useful(demand, room, least, most, weight, power)
 
 
-def _firm(wishes: Wishes) -> _Load:
-    low = wishes.load_kw - wishes.margin_kw
-    high = wishes.load_kw + wishes.margin_kw
-    sure, most = np.maximum(low, 0.0), np.maximum(high, 0.0)
-    return _Load(
-        sure_kw=sure,
-        most_kw=most,
-        generation_kw=np.maximum(-low, 0.0),
-        sure_kvar=sure * wishes.reactive_share,
-        most_kvar=most * wishes.reactive_share,
-    )
+def _credit(rows: Rows, offer: Offer, demand: Floats, room: Floats) -> tuple[Floats, Floats]:
+    """Share ``(T,)`` of the sure load to count on, and what it gives back in each row."""
+    relief = rows.used(offer.sure)
+    short = _used(demand, offer.most) - room
+    short = np.where(np.isfinite(rows.limit), short, -np.inf)
+    helps = (short > 0.0) & (relief > 0.0)
+    needed = np.where(helps, short / np.where(helps, relief, 1.0), 0.0)
+    return np.clip(needed.max(axis=0, initial=0.0), 0.0, 1.0), relief
 
 
-def _reactive_constant(rows: Rows, load: _Load) -> Floats:
-    """Reactive part of the current rows at its worst, ``(J, T)``; voltage rows count it exactly."""
-    lowest, highest = -2.0 * load.most_kvar, np.zeros_like(load.most_kvar)
-    low, high = np.minimum(lowest, highest), np.maximum(lowest, highest)
-    worst = np.maximum(rows.b, 0.0) @ high + np.minimum(rows.b, 0.0) @ low
-    return np.where((rows.kind == "current")[:, None], worst, 0.0)
-
-
-def _signs(rows: Rows) -> NDArray[np.int64]:
-    """1 for rows that look at ``p_max``, -1 for those that look at ``p_min``, 0 for empty ones."""
-    return np.asarray(np.sign(rows.a.sum(axis=1)), dtype=np.int64)
+def _spare(rows: Rows, offer: Offer, share: Floats, left: Floats) -> Floats:
+    """Room that nobody asked for, as a multiple ``(T,)`` of what takes it; none where all do."""
+    takes = rows.used(offer.spare)
+    takes = np.where(np.isfinite(rows.limit), takes, 0.0)
+    ratio = np.where(takes > 0.0, left / np.where(takes > 0.0, takes, 1.0), np.inf)
+    half = len(share) // 2
+    satisfied = (share[half:] >= offer.most[half:]).all(axis=0)
+    return np.where(satisfied, np.clip(ratio.min(axis=0, initial=np.inf), 0.0, 1.0), 0.0)

@@ -1,165 +1,140 @@
-"""Envelopes for a horizon: rows from the corrected model, allocation, corners under exact flow."""
+"""Envelopes for a horizon, by whatever rule: boxes with what is known about them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.envelopes.boxes import Boxes, Wishes
-from peergrid.envelopes.certify import Corners, corners
-from peergrid.envelopes.doe import Allocation, allocate
-from peergrid.envelopes.feedback import Correction
-from peergrid.envelopes.rows import Limits, Rows, current_rows, stack, voltage_rows
-from peergrid.network.feeder import Feeder
-from peergrid.network.linear import LinearModel, lindistflow
+from peergrid.envelopes.boxes import Boxes, Offer, Wishes
+from peergrid.envelopes.certify import Certified, certify, inspect
+from peergrid.envelopes.dfe import two_stage
+from peergrid.envelopes.doe import Objective, allocate
+from peergrid.envelopes.limits import Limits
+from peergrid.envelopes.rows import Rows
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-PASSES = 4  # a box too large brings a gap too large: every second pass is on the safe side
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Network:
-    """The operator's model of the feeder and its limits.
-
-    ``v_min_pu`` and ``v_max_pu`` are the band, ``loading`` the share of the ratings to use.
-    """
-
-    feeder: Feeder
-    model: LinearModel
-    v_min_pu: float
-    v_max_pu: float
-    loading: float = 1.0
-
-    def corrected(self, impedance_scale: float) -> "Network":
-        """The same feeder with impedances as the meters suggest."""
-        if impedance_scale == 1.0:
-            return self
-        feeder = self.feeder.scaled_impedance(impedance_scale)
-        return replace(self, feeder=feeder, model=lindistflow(feeder))
+Bools = NDArray[np.bool_]
+FULL = 1e-6  # room of a row, relative to its limit, that counts as none
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Envelope:
-    """What the operator publishes, and what it knows about it."""
-
-    boxes: Boxes
-    allocation: Allocation
-    rows: Rows
-    corners: Corners
-    corner_violation_pu: Floats
-
-
-def dynamic(
-    network: Network,
-    at: Indices,
-    wishes: Wishes,
-    correction: Correction,
-    background: tuple[Floats, Floats],
-) -> Envelope:
-    """Dynamic operating envelopes of N participants for T hours.
+    """What the operator publishes, and what it knows about it.
 
     Parameters
     ----------
-    network
-        Feeder model and limits.
-    at
-        ``(N,)`` feeder row of each participant.
-    wishes
-        ``(N, T)`` firm load and what flexible resources want.
-    correction
-        What the meters taught.
-    background
-        Injections ``(n, T)`` of buses without participants [kW, kvar].
+    boxes
+        ``(N, T)``.
+    limits, rows
+        What had to be kept, and the rows that stand for it.
+    binding
+        ``(J, T)`` rows that limit the boxes: they have no room left.
+    violation_pu, overload
+        ``(T,)`` what the corners break at most under the exact power flow; NaN where nobody looked.
+    linear_gap_pu
+        ``(T,)`` largest error of the linear model's voltages at the corners.
     """
-    limits = _limits(network, correction, wishes.load_kw.shape[1])
-    network = network.corrected(correction.safe_impedance_scale)
-    volts = voltage_rows(network.model, at, limits, background)
-    # narrowing is about voltages: it must not make the rated current look larger
-    ratings = _limits(network, Correction.none(network.feeder.n_bus), wishes.load_kw.shape[1])
-    currents = current_rows(network.feeder, network.model, at, ratings, background)
-    gap = np.zeros_like(volts.limit)
-    buses = network.feeder.n_bus - 1
-    for _ in range(PASSES):
-        rows = stack(replace(volts, limit=volts.limit + gap), currents)
-        allocation = allocate(rows, wishes)
-        found = corners(network.feeder, network.model, at, allocation.boxes, background)
-        gap[buses:] = found.gap_low_sq[1:]
-    return Envelope(
-        boxes=allocation.boxes,
-        allocation=allocation,
-        rows=rows,
-        corners=found,
-        corner_violation_pu=found.worst_violation_pu(limits.v_min_pu, limits.v_max_pu),
-    )
+
+    boxes: Boxes
+    limits: Limits
+    rows: Rows
+    binding: Bools
+    violation_pu: Floats
+    overload: Floats
+    linear_gap_pu: Floats
+
+    def bound_voltages(self, hour: int) -> Floats:
+        """Which voltage limit of each bus binds, ``(n,)``: 0 none, 1 upper, 2 rise, -1 lower."""
+        kind = np.zeros(self.limits.feeder.n_bus)
+        tight = self.binding[:, hour]
+        kind[self.rows.at[tight & (self.rows.kind == "lower")]] = -1.0
+        upper = self.rows.at[tight & (self.rows.kind == "upper")]
+        kind[upper] = np.where(self.limits.by_rise[upper, hour], 2.0, 1.0)
+        return kind
+
+    def bound_branches(self, hour: int) -> Bools:
+        """Which branches' ratings bind, ``(n,)``."""
+        found = np.zeros(self.limits.feeder.n_bus, dtype=bool)
+        found[self.rows.at[self.binding[:, hour] & (self.rows.kind == "current")]] = True
+        return found
 
 
-def static(
-    network: Network, at: Indices, wishes: Wishes, background: tuple[Floats, Floats]
+def dynamic(
+    limits: Limits,
+    offer: Offer,
+    objective: Objective = "proportional",
+    *,
+    alpha: float = 2.0,
+    hours: Indices | None = None,
 ) -> Envelope:
-    """One box for all hours: safe with no load at all, and with the greatest load expected.
+    """Dynamic operating envelopes: the operator alone shares out the room."""
 
-    ``wishes`` cover the hours the box must hold for; the result has a single hour.
+    def share(rows: Rows) -> tuple[Boxes, Bools]:
+        found = allocate(rows, offer, objective, alpha)
+        return found.boxes, found.binding
+
+    proof = certify(limits, _reach(offer), share, hours)
+    return known(limits, proof, proof.found)
+
+
+def agreed_in_two_stages(
+    limits: Limits, desired: Floats, offer: Offer, *, hours: Indices | None = None
+) -> Envelope:
+    """Dynamic flexibility envelopes around the intervals ``(4 N, T)`` that communities desire."""
+    least, most = limits.least.extent, _reach(offer)
+
+    def agree(rows: Rows) -> tuple[Boxes, None]:
+        return two_stage(rows, desired, least, most).boxes, None
+
+    return known(limits, certify(limits, most, agree, hours))
+
+
+def static(limits: Limits, wishes: Wishes, objective: Objective = "proportional") -> Envelope:
+    """One box for all hours: safe with no load at all, and with the greatest load of each.
+
+    The result has as many hours as the limits, all alike.
     """
-    hours = wishes.load_kw.shape[1]
+    hours = limits.hours
     none = np.zeros_like(wishes.load_kw)
-    correction = Correction.none(network.feeder.n_bus)
-    upper = dynamic(
-        network, at, replace(wishes, load_kw=none, margin_kw=none), correction, background
-    ).boxes
-    lower = dynamic(network, at, _peak(wishes), correction, background)
-    shares = lower.allocation
-    box = Boxes(
-        p_max_kw=upper.p_max_kw.min(axis=1, keepdims=True),
-        p_min_kw=lower.boxes.p_min_kw.max(axis=1, keepdims=True),
-        q_max_kvar=np.maximum(upper.q_max_kvar, lower.boxes.q_max_kvar).max(axis=1, keepdims=True),
-        q_min_kvar=lower.boxes.q_min_kvar.max(axis=1, keepdims=True),
-    )
-    first = tuple(part[:, :1] for part in background)
-    found = corners(network.feeder, network.model, at, box, (first[0], first[1]))
-    limits = _limits(network, correction, 1)
-    return Envelope(
-        boxes=box,
-        allocation=replace(shares, boxes=box, share_up=shares.share_up[:1]),
-        rows=lower.rows,
-        corners=found,
-        corner_violation_pu=np.full(
-            hours, found.worst_violation_pu(limits.v_min_pu, limits.v_max_pu)[0]
-        ),
-    )
-
-
-def _peak(wishes: Wishes) -> Wishes:
-    """Every hour like the one with the greatest load of each participant."""
-    shape = wishes.load_kw.shape
     peak = (wishes.load_kw + wishes.margin_kw).max(axis=1, keepdims=True)
-    reactive = wishes.load_kvar.max(axis=1, keepdims=True)
-    return Wishes(
-        load_kw=np.broadcast_to(peak, shape),
-        load_kvar=np.broadcast_to(reactive, shape),
-        margin_kw=np.zeros(shape),
-        export_kw=wishes.export_kw,
-        import_kw=wishes.import_kw,
+    full = replace(
+        wishes,
+        load_kw=np.repeat(peak, hours, axis=1),
+        load_kvar=np.repeat(peak * wishes.reactive_share.max(axis=1, keepdims=True), hours, axis=1),
+        margin_kw=none,
+    )
+    empty = replace(wishes, load_kw=none, load_kvar=none, margin_kw=none)
+    found = [
+        dynamic(replace(limits, least=case.firm()), case.offer(count_on_load=False), objective)
+        for case in (empty, full)
+    ]
+    upper, lower = (part.boxes.extent.min(axis=1, keepdims=True) for part in found)
+    sides = np.arange(len(upper)) // (len(upper) // 4) % 2  # upper and lower sides take turns
+    extent = np.where(sides[:, None] == 0, np.minimum(upper, lower), lower)
+    boxes = Boxes.of_extent(np.repeat(extent, hours, axis=1))
+    return known(limits, inspect(limits, boxes, found[1].rows), found[1].binding)
+
+
+def known(limits: Limits, proof: Certified[Any], binding: Bools | None = None) -> Envelope:
+    """Certified boxes, with which rows bind; those that are full unless the allocation knows."""
+    if binding is None:
+        left = proof.rows.limit - proof.rows.used(proof.boxes.extent)
+        binding = left <= FULL * (np.abs(proof.rows.limit) + 1e-12)
+    return Envelope(
+        boxes=proof.boxes,
+        limits=limits,
+        rows=proof.rows,
+        binding=binding,
+        violation_pu=proof.violation_pu,
+        overload=proof.overload,
+        linear_gap_pu=proof.linear_gap_pu,
     )
 
 
-def band(network: Network, correction: Correction) -> tuple[Floats, Floats]:
-    """Lower and upper voltage ``(n,)`` [pu], narrowed where the meters disagree with the model.
-
-    Never beyond the middle of the band.
-    """
-    middle = (network.v_min_pu + network.v_max_pu) / 2.0
-    upper = np.maximum(network.v_max_pu - correction.narrow_upper_pu, middle)
-    lower = np.minimum(network.v_min_pu + correction.narrow_lower_pu, middle)
-    return lower, upper
-
-
-def _limits(network: Network, correction: Correction, hours: int) -> Limits:
-    """The narrowed band in every hour."""
-    shape = (network.feeder.n_bus, hours)
-    lower, upper = band(network, correction)
-    return Limits(
-        v_min_pu=np.broadcast_to(lower[:, None], shape),
-        v_max_pu=np.broadcast_to(upper[:, None], shape),
-        loading=network.loading,
+def _reach(offer: Offer) -> Floats:
+    """Largest extents that an offer can lead to."""
+    return np.asarray(
+        np.maximum(offer.extent(np.maximum(offer.most, 1.0)), offer.base) + offer.spare
     )

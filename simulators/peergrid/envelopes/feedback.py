@@ -1,94 +1,99 @@
 """What the meters saw corrects the model that the next envelopes are computed from.
 
-Three corrections. The expected load is scaled by what the feeder head shows. Line impedances are
-scaled by how measured voltage drops compare with modelled ones (recursive least squares with
-forgetting, one factor for the feeder); that carries over from the operating point, where it is
-measured, to the corner, where the promise is made. What the factor does not explain narrows the
-voltage band by bus. The last two only ever shrink an envelope: an impedance factor below one and an
-error to the good side change nothing.
+Three corrections.
+
+- *Load* is scaled by what the feeder head shows.
+- *Impedances*: every branch has a factor of its own, learned from measured voltages
+  (:mod:`peergrid.envelopes.feedback_lines`). A factor carries over from the operating point, where
+  it is measured, to the corner of the envelopes, where the promise is made; it may be below one.
+  What is still open about the factors is a margin, evaluated at the corner itself.
+- *Bias*: what the corrected model still does not explain narrows the voltage band by bus. It is
+  measured at the operating point and says little about the corner, so it only ever shrinks.
+
+Meters fail and lie. One that is missing, frozen, absurd or contradicts all others is not used; its
+branch becomes less certain, so margins grow, and its bus keeps at least the narrowing it had and as
+much as an honest meter could have asked for. What no such check can find: meters that all lie
+consistently (the model they describe is then the one that is learned), and a lie within the
+accuracy of what the others predict.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.envelopes.feedback_injections import Expected, Injections, estimate, surprising
+from peergrid.envelopes.feedback_lines import (
+    INNOVATION_SIGMAS,
+    VOLTAGE_SD_PU,
+    Factors,
+    learn,
+    path_sd_pu,
+)
+from peergrid.envelopes.metering import HEAD_METER as HEAD_METER
+from peergrid.envelopes.metering import VOLTAGE_DECIMALS as VOLTAGE_DECIMALS
+from peergrid.envelopes.metering import History, Refused, screen
+from peergrid.envelopes.metering import Measurements as Measurements
+from peergrid.envelopes.metering import known_or_zero as known_or_zero
 from peergrid.network.feeder import Feeder
-from peergrid.network.power_flow import PowerFlow, solve
+from peergrid.network.power_flow import PowerFlow
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 LOAD_SCALE_RANGE = (0.5, 2.0)
 LOAD_SCALE_GAIN = 0.5
 LOAD_SCALE_DECAY = 0.9
-ABSURD_ERROR_PU = 0.1
-IMPEDANCE_RANGE = (0.7, 1.5)
-IMPEDANCE_PRIOR_SD = 0.12
-VOLTAGE_NOISE_SQ_PU = 4e-4
-FORGETTING = 0.8
-VOLTAGE_DECIMALS = 6
-POWER_DECIMALS = 3
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measurements:
-    """What the meters saw in one hour; NaN where there is no meter or it said nothing.
-
-    Parameters
-    ----------
-    vm_pu, p_inj_kw, q_inj_kvar
-        ``(n,)`` by feeder row, injection positive.
-    head_p_kw, head_q_kvar
-        Power at the feeder head, import positive.
-    loss_kw
-        Losses of the grid.
-    """
-
-    vm_pu: Floats
-    p_inj_kw: Floats
-    q_inj_kvar: Floats
-    head_p_kw: float
-    head_q_kvar: float
-    loss_kw: float
-
-    def at_meter_resolution(self) -> "Measurements":
-        """Rounded to what a meter resolves: 1e-6 pu, 1 W and 1 var.
-
-        Two solvers of the same grid, or two machines, then teach the operator the same.
-        """
-        return Measurements(
-            vm_pu=np.round(self.vm_pu, VOLTAGE_DECIMALS),
-            p_inj_kw=np.round(self.p_inj_kw, POWER_DECIMALS),
-            q_inj_kvar=np.round(self.q_inj_kvar, POWER_DECIMALS),
-            head_p_kw=round(self.head_p_kw, POWER_DECIMALS),
-            head_q_kvar=round(self.head_q_kvar, POWER_DECIMALS),
-            loss_kw=round(self.loss_kw, POWER_DECIMALS),
-        )
+LOAD_JUMP_RANGE = (0.2, 5.0)  # a forecast that is off by more is none, or the head's meter is wrong
+MARGIN_SIGMAS = 2.0  # 97.7 % to each side
+# What the reading of a refused meter could honestly have been beyond the model, and what it could
+# have changed of the others'.
+REFUSED_NARROWING_PU = INNOVATION_SIGMAS * VOLTAGE_SD_PU
+BESIDE_REFUSED_PU = MARGIN_SIGMAS * VOLTAGE_SD_PU
+RELEASE = 0.9  # of the narrowing of a refused meter's bus stays from one hour to the next
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Correction:
-    """How the band is narrowed ``(n,)`` [pu, not negative], impedances and load scaled.
+    """What the meters taught.
 
-    ``drop_evidence`` holds the sums of the recursive least squares: measured times modelled drop,
-    and modelled drop squared, both forgetting.
+    Parameters
+    ----------
+    narrow_upper_pu, narrow_lower_pu
+        ``(n,)`` by how much the voltage band is narrowed, not negative [pu].
+    load_scale
+        On the expected load.
+    factors
+        Belief about the branches' impedances; None trusts the model, without any margin.
+    history
+        What the meters said before; None is nothing.
     """
 
     narrow_upper_pu: Floats
     narrow_lower_pu: Floats
     load_scale: float
-    impedance_scale: float = 1.0
-    drop_evidence: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def safe_impedance_scale(self) -> float:
-        """Factor for the envelopes' model: never below one, so that it can only shrink them."""
-        return max(self.impedance_scale, 1.0)
+    factors: Factors | None = None
+    history: History | None = None
 
     @classmethod
     def none(cls, buses: int) -> "Correction":
-        """Trust the model."""
+        """Trust the model: no correction and no margin."""
         return cls(narrow_upper_pu=np.zeros(buses), narrow_lower_pu=np.zeros(buses), load_scale=1.0)
+
+    @classmethod
+    def first(cls, buses: int) -> "Correction":
+        """Before anything is measured: the model, with a margin for all that may be wrong."""
+        return replace(cls.none(buses), factors=Factors.prior(buses), history=History.empty(buses))
+
+    @property
+    def impedance_scale(self) -> Floats:
+        """Factor on the impedance of the branch that feeds each bus, ``(n,)``; 1 for the root."""
+        return np.ones(len(self.narrow_upper_pu)) if self.factors is None else self.factors.mean
+
+    @property
+    def impedance_sd(self) -> Floats:
+        """Its standard deviation, ``(n,)``."""
+        return np.zeros(len(self.narrow_upper_pu)) if self.factors is None else self.factors.sd
 
     def scale_of(self, hours: int) -> Floats:
         """Load scale of the next hours, fading towards 1, ``(T,)``."""
@@ -96,71 +101,132 @@ class Correction:
         return np.asarray(1.0 + (self.load_scale - 1.0) * fading)
 
 
-def known_or_zero(values: Floats) -> Floats:
-    """What was measured; zero where nothing, or nothing finite, was."""
-    return np.where(np.isfinite(values), values, 0.0)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """What one hour of measurements teaches.
 
-
-def modelled(feeder: Feeder, seen: Measurements) -> PowerFlow | None:
-    """Exact power flow of the operator's model at the measured injections.
-
-    Buses without a power meter count as zero; None where nothing was measured or nothing solves.
+    Parameters
+    ----------
+    correction
+        For the next envelopes.
+    errors_pu
+        ``(n,)`` measured voltages less those of the uncorrected model; NaN where nothing sensible
+        was measured.
+    refused
+        Meters that were not believed, and why.
     """
-    if not np.isfinite(seen.p_inj_kw[1:]).any():
-        return None
-    p_kw, q_kvar = known_or_zero(seen.p_inj_kw)[:, None], known_or_zero(seen.q_inj_kvar)[:, None]
-    flow = solve(feeder, p_kw, q_kvar, tol_pu=1e-8)
-    return flow if flow.converged[0] else None
+
+    correction: Correction
+    errors_pu: Floats
+    refused: tuple[Refused, ...]
 
 
-def voltage_errors(flow: PowerFlow | None, seen: Measurements) -> Floats:
-    """Measured less modelled voltage ``(n,)`` [pu]; NaN where nothing sensible was measured."""
-    if flow is None:
-        return np.full(len(seen.vm_pu), np.nan)
-    error = seen.vm_pu - flow.vm_pu[:, 0]
-    return np.where(np.abs(error) <= ABSURD_ERROR_PU, error, np.nan)
+def corrected(feeder: Feeder, correction: Correction) -> Feeder:
+    """The feeder with every branch's impedance as the meters suggest."""
+    if correction.factors is None:
+        return feeder
+    return feeder.scaled_branches(correction.factors.mean)
 
 
-def impedance_evidence(
-    flow: PowerFlow, errors: Floats, before: tuple[float, float]
-) -> tuple[float, float]:
-    """Sums of the least squares ``measured drop = factor * modelled drop``, in squared voltage."""
-    modelled_sq = flow.vm_pu[:, 0] ** 2
-    drop = modelled_sq[0] - modelled_sq
-    measured = modelled_sq[0] - (flow.vm_pu[:, 0] + errors) ** 2
-    known = np.isfinite(measured)
-    known[0] = False
-    return (
-        FORGETTING * before[0] + float(measured[known] @ drop[known]),
-        FORGETTING * before[1] + float(drop[known] @ drop[known]),
+def posterior_margin_pu(correction: Correction, flow: PowerFlow) -> Floats:
+    """Margin on each voltage for what is open about the impedances, ``(n, T)`` [pu].
+
+    Parameters
+    ----------
+    correction
+        What the meters taught.
+    flow
+        Power flow of the corrected feeder at the corner the promise is made for.
+
+    Returns
+    -------
+    Floats
+        Not negative; NaN in hours without a power flow solution.
+    """
+    if correction.factors is None:
+        return np.zeros_like(flow.vm_pu)
+    return MARGIN_SIGMAS * path_sd_pu(correction.factors, flow)
+
+
+def lesson(
+    feeder: Feeder,
+    seen: Measurements,
+    before: Correction,
+    expected_load_kw: float,
+    controlled_kw: float,
+    expected: Expected | None = None,
+) -> Lesson:
+    """Learn from the last hour's measurements.
+
+    Parameters
+    ----------
+    feeder
+        The operator's model.
+    seen
+        The measurements.
+    before
+        The correction used for the last hour; if it trusts the model, learning begins now.
+    expected_load_kw
+        Forecast of the firm load for the last hour.
+    controlled_kw
+        Measured injection of everything that is not firm load.
+    expected
+        What to expect of buses without a power meter; the nominal loads by default.
+    """
+    n = feeder.n_bus
+    factors = (before.factors or Factors.prior(n)).older()
+    heard = _hear(feeder, seen, before, factors, expected)
+    refused, doubted = heard.refused, _rows(heard.refused, n)
+    errors = left = np.full(n, np.nan)
+    used, loss_kw, balanced = np.zeros(n, dtype=bool), 0.0, True
+    could_be = np.full(n, REFUSED_NARROWING_PU)
+    if heard.known is not None:
+        learnt = learn(feeder, heard.usable.vm_pu, heard.known, factors)
+        factors, used, balanced = learnt.factors, learnt.used, heard.known.balanced
+        doubted = doubted | learnt.inconsistent
+        could_be = np.maximum(could_be, MARGIN_SIGMAS * learnt.noise_sd_pu)
+        refused += _inconsistent(learnt.inconsistent)
+        errors, _ = _errors_pu(feeder, heard.usable, heard.known)
+        left, loss_kw = _errors_pu(feeder.scaled_branches(factors.mean), heard.usable, heard.known)
+    refused += () if balanced else (Refused(HEAD_METER, "inconsistent"),)
+    floor = np.where(doubted, could_be, BESIDE_REFUSED_PU if refused else 0.0)
+    shown_kw = heard.usable.head_p_kw + controlled_kw - loss_kw if balanced else float("nan")
+    correction = Correction(
+        narrow_upper_pu=_narrowed(left, before.narrow_upper_pu, used, floor, doubted),
+        narrow_lower_pu=_narrowed(-left, before.narrow_lower_pu, used, floor, doubted),
+        load_scale=_next_load_scale(before.load_scale, shown_kw, expected_load_kw),
+        factors=factors.doubted(doubted),
+        history=heard.history,
     )
+    return Lesson(correction=correction, errors_pu=errors, refused=refused)
 
 
-def impedance_scale(evidence: tuple[float, float]) -> float:
-    """Posterior mean of the factor around a prior of one.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Heard:
+    """Measurements that are left after the first checks, and the injections they tell of."""
 
-    >>> impedance_scale((0.0, 0.0)), round(impedance_scale((0.11, 0.1)), 3)
-    (1.0, 1.1)
-    """
-    trust = (VOLTAGE_NOISE_SQ_PU / IMPEDANCE_PRIOR_SD) ** 2
-    factor = (evidence[0] + trust) / (evidence[1] + trust)
-    return float(np.clip(factor, *IMPEDANCE_RANGE))
-
-
-def narrowing(errors: Floats) -> tuple[Floats, Floats]:
-    """Narrowing of the upper and lower limit by bus; an unmetered bus takes the largest seen.
-
-    >>> narrowing(np.array([0.0, 0.002, np.nan]))
-    (array([0.   , 0.002, 0.002]), array([0., 0., 0.]))
-    """
-    upper, lower = np.maximum(errors, 0.0), np.maximum(-errors, 0.0)
-    return _filled(upper), _filled(lower)
+    usable: Measurements
+    refused: tuple[Refused, ...]
+    history: History
+    known: Injections | None
 
 
-def _filled(values: Floats) -> Floats:
-    known = np.isfinite(values)
-    worst = values[known].max() if known.any() else 0.0
-    return np.where(known, values, worst)
+def _hear(
+    feeder: Feeder,
+    seen: Measurements,
+    before: Correction,
+    factors: Factors,
+    expected: Expected | None,
+) -> _Heard:
+    """Refuse what can be refused without voltages; estimate what the buses injected."""
+    history = before.history or History.empty(feeder.n_bus)
+    usable, refused, history = screen(feeder, seen.at_meter_resolution(), history)
+    if expected is not None:
+        wrong = surprising(usable, expected, before.load_scale)
+        usable, refused = usable.without(wrong), refused + _inconsistent(wrong)
+    scaled = feeder.scaled_branches(factors.mean)
+    known = estimate(scaled, usable, expected, before.load_scale, factors.covariance)
+    return _Heard(usable=usable, refused=refused, history=history, known=known)
 
 
 def load_scale(before: float, measured_load_kw: float, expected_load_kw: float) -> float:
@@ -177,46 +243,42 @@ def load_scale(before: float, measured_load_kw: float, expected_load_kw: float) 
     return before + LOAD_SCALE_GAIN * (seen - before)
 
 
-def correct(
-    feeder: Feeder,
-    seen: Measurements,
-    before: Correction,
-    expected_load_kw: float,
-    controlled_kw: float,
-) -> tuple[Correction, Floats]:
-    """Correction for the next envelopes, and the voltage errors ``(n,)`` it follows from.
+def _next_load_scale(before: float, measured_load_kw: float, expected_load_kw: float) -> float:
+    """The same, but an absurd jump teaches nothing."""
+    low, high = LOAD_JUMP_RANGE
+    if not low * expected_load_kw <= measured_load_kw <= high * expected_load_kw:
+        return before
+    return load_scale(before, measured_load_kw, expected_load_kw)
 
-    Parameters
-    ----------
-    feeder
-        The operator's model.
-    seen
-        The last hour's measurements.
-    before
-        The correction used for the last hour.
-    expected_load_kw
-        Forecast of the firm load for the last hour.
-    controlled_kw
-        Measured injection of everything that is not firm load.
+
+def _inconsistent(rows: Bools) -> tuple[Refused, ...]:
+    return tuple(Refused(int(row), "inconsistent") for row in np.flatnonzero(rows))
+
+
+def _rows(refused: tuple[Refused, ...], buses: int) -> Bools:
+    rows = np.zeros(buses, dtype=bool)
+    rows[[meter.row for meter in refused if meter.row != HEAD_METER]] = True
+    return rows
+
+
+def _errors_pu(feeder: Feeder, seen: Measurements, known: Injections) -> tuple[Floats, float]:
+    """Measured less modelled voltages ``(n,)``, and the modelled losses [kW]."""
+    flow = known.flow(feeder)
+    if flow is None:
+        return np.full(feeder.n_bus, np.nan), 0.0
+    return seen.vm_pu - flow.vm_pu[:, 0], float(flow.loss_kw[0])
+
+
+def _narrowed(left: Floats, before: Floats, used: Bools, floor: Floats, doubted: Bools) -> Floats:
+    """Narrowing of one limit ``(n,)`` by what the corrected model leaves unexplained.
+
+    An unmetered bus takes the largest of the metered ones. Where meters contradict each other so
+    that none is believed, all of them narrow. Without any meter it stays as it was. A refused
+    meter's bus keeps most of what it had, and no bus has less than ``floor`` ``(n,)``.
     """
-    seen = seen.at_meter_resolution()
-    flow = modelled(feeder, seen)
-    errors = voltage_errors(flow, seen)
-    evidence, left = before.drop_evidence, errors
-    loss_kw = 0.0
-    if flow is not None:
-        evidence = impedance_evidence(flow, errors, evidence)
-        scaled = modelled(feeder.scaled_impedance(impedance_scale(evidence)), seen)
-        left = voltage_errors(scaled, seen)
-        loss_kw = float(flow.loss_kw[0])
-    upper, lower = before.narrow_upper_pu, before.narrow_lower_pu
-    if np.isfinite(left).any():
-        upper, lower = narrowing(left)
-    measured_load = seen.head_p_kw + controlled_kw - loss_kw
-    return Correction(
-        narrow_upper_pu=upper,
-        narrow_lower_pu=lower,
-        load_scale=load_scale(before.load_scale, measured_load, expected_load_kw),
-        impedance_scale=impedance_scale(evidence),
-        drop_evidence=evidence,
-    ), errors
+    telling = used if used.any() else np.isfinite(left)
+    if not telling.any():
+        return np.maximum(before, floor)
+    narrow = np.maximum(np.where(telling, left, 0.0), floor)
+    narrow = np.where(doubted, np.maximum(narrow, RELEASE * before), narrow)
+    return np.where(telling & ~doubted, narrow, narrow.max())

@@ -244,6 +244,47 @@ def _from_csv(
     )
 
 
+def measured_loads(
+    spec: str,
+    span: Span,
+    *,
+    buses: Sequence[int],
+    tan_phi: Array,
+    rule: LoadRule | None = None,
+    base_dir: str | Path = ".",
+) -> BusLoads:
+    """Loads that have a CSV file of their own, on the steps of a span.
+
+    Parameters
+    ----------
+    spec
+        A CSV file with a column ``bus_<id> [kW]`` for each of ``buses``; others are not read.
+    span
+        The steps wanted; a finer file is averaged, a coarser one held.
+    buses
+        Bus of each load, which names its column.
+    tan_phi
+        Reactive over active power, ``(n,)``.
+    rule, base_dir
+        See :func:`bus_loads`; the rule says how many households a load counts as.
+    """
+    path = Path(base_dir) / spec
+    table = read_table(path, tz=span.tz)
+    p = np.stack([column_on(table, f"bus_{bus}", "kW", span) for bus in buses])
+    if (p < 0.0).any():
+        row, step = (int(found[0]) for found in np.nonzero(p < 0.0))
+        field = f"bus_{buses[row]} at {span.index[step]:%Y-%m-%dT%H:%MZ}"
+        raise DataError(path, field, float(p[row, step]), "0 or more kW")
+    homes = np.maximum(np.rint(p.max(axis=1) / (rule or LoadRule()).home_kw), 1)
+    return BusLoads(
+        p_kw=p,
+        q_kvar=p * tan_phi[:, None],
+        n_homes=homes.astype(np.int64),
+        mean_kw=p.mean(axis=1),
+        source=path.name,
+    )
+
+
 def _checked_buses(
     p_nom_kw: Array, q_nom_kvar: Array, bus_ids: Sequence[int] | None
 ) -> tuple[Array, Array, list[int]]:

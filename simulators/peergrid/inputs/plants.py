@@ -22,6 +22,7 @@ def plant_power(
     buses: Sequence[int],
     kwp: Array,
     base_dir: str | Path = ".",
+    nameplate: str = "kwp",
 ) -> Array:
     """Power that plants could feed in, as it was measured, on the steps of a span.
 
@@ -37,6 +38,8 @@ def plant_power(
         Peak power of each plant, ``(n,)`` [kW]; nothing measured may exceed it.
     base_dir
         Folder that a relative file name starts from.
+    nameplate
+        What the peak power is called where it was given.
 
     Returns
     -------
@@ -49,7 +52,8 @@ def plant_power(
     if wrong.any():
         row, step = (int(found[0]) for found in np.nonzero(wrong))
         field = f"bus_{buses[row]} at {span.index[step]:%Y-%m-%dT%H:%MZ}"
-        raise DataError(path, field, float(power[row, step]), f"0 to the {kwp[row]:g} kW of kwp")
+        allowed = f"0 to the {kwp[row]:g} kW of {nameplate}"
+        raise DataError(path, field, float(power[row, step]), allowed)
     return power
 
 

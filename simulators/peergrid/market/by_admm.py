@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from peergrid.market import admm
 from peergrid.market.checks import check
 from peergrid.market.coupling import Coupling
+from peergrid.market.goods import envelope_boxes
 from peergrid.market.participant import Participants
 from peergrid.market.problem import Problem, fold_boxes
 from peergrid.market.report import report
 from peergrid.market.result import Clearing, Warm
-from peergrid.market.setup import envelope_boxes, rebalance, set_up, start, watch_more
+from peergrid.market.setup import rebalance, set_up
+from peergrid.market.start import start, watch_more
 from peergrid.market.threads import one_thread
 
 Floats = NDArray[np.float64]
@@ -41,7 +43,7 @@ def clear_by_admm(
         Start from here if its shape fits, else from the reference schedule at import prices.
     """
     check(problem)
-    if problem.grid is None:
+    if problem.grid is None and problem.reactive is None:
         problem = replace(problem, agents=problem.agents.without_reactive())
     with one_thread():
         found, fixed = _iterate(problem, settings, certify, warm)
@@ -106,15 +108,20 @@ def _is_certified(found: Clearing, settings: admm.Settings) -> bool:
 
 def _with_private_congestion(problem: Problem, folded: Problem, found: Clearing) -> Clearing:
     """Add the congestion prices of boxes that were folded into a resource's limits."""
-    price = (found.price_eur_per_kwh)[problem.owner]
+    price = found.price_eur_per_kwh[problem.owner]
+    if problem.reactive is not None:
+        follows = problem.agents.follow_kvar_per_kw[:, None]
+        price = price + follows * found.price_eur_per_kvarh[problem.owner]
     worth = problem.agents.worth_of_limits(folded.agents, found.schedule_kw, price)
     congestion = found.congestion_eur_per_kwh.copy()
     np.add.at(congestion, problem.owner, worth)
     boxes = envelope_boxes(problem)
-    inside = boxes.rows[:, : len(problem.owner)] @ found.schedule_kw + boxes.offset_kw
+    own = found.schedule_kvar[problem.agents.row_resource[len(problem.owner) :]]
+    inside = boxes.rows @ np.vstack([found.schedule_kw, own]) + boxes.offset_kw
     return replace(
         found,
-        box_violation_kw=boxes.violation_kw(inside),  # a device may be unable to keep its own
+        # a device may be unable to keep its own box
+        box_violation_kw=max(boxes.violation_kw(inside), found.box_violation_kw),
         congestion_eur_per_kwh=congestion,
         price_eur_per_kwh=found.price_eur_per_kwh + (congestion - found.congestion_eur_per_kwh),
     )

@@ -15,13 +15,29 @@ from numpy.typing import NDArray
 
 from peergrid.errors import DataError, ModelError, SolverError
 from peergrid.market.admm import Settings, Status
+from peergrid.market.agents import opened
+from peergrid.market.blocks.balance import RetailBalance
+from peergrid.market.blocks.exchange import Exchange
 from peergrid.market.by_admm import clear_by_admm
+from peergrid.market.central_agents import private_problems, reactive_capability
+from peergrid.market.central_goods import (
+    agreed,
+    balanced,
+    loss_charge,
+    price_of,
+    reactive_cost,
+)
 from peergrid.market.checks import check
-from peergrid.market.participant import Agents, opened
+from peergrid.market.goods import (
+    envelope_boxes,
+    exchange,
+    pq_limits,
+    reactive_exchange,
+    retail_balance,
+)
 from peergrid.market.problem import Problem
 from peergrid.market.report import NodalPrices, grid_state, nodal_prices
 from peergrid.market.result import Clearing, GridState, Relaxation, Warm
-from peergrid.market.setup import envelope_boxes, retail_balance
 from peergrid.network.adjoint import branch_state
 from peergrid.network.branch_flow import RelaxedFlow, relaxed_branch_flow
 from peergrid.network.power_flow import PowerFlow, solve
@@ -40,8 +56,12 @@ class Programme:
     problem: cp.Problem
     p_kw: Any
     q_kvar: Any
+    good: RetailBalance | Exchange
     balance: Any
+    reactive: RetailBalance | Exchange | None
+    reactive_balance: Any
     boxes: tuple[Any, Any] | None
+    polygons: list[Any]
     flow: RelaxedFlow | None
 
 
@@ -105,11 +125,10 @@ def _preferred(problem: cp.Problem, *, cones: bool) -> list[str]:
 
 def build_programme(problem: Problem) -> Programme:
     """The clearing as a cvxpy problem; the same constraints as the ADMM's, written out."""
-    agents = (
-        opened(problem.agents)
-        if problem.grid is not None
-        else opened(problem.agents).without_reactive()
-    )
+    agents = opened(problem.agents)
+    if problem.grid is None and problem.reactive is None:
+        agents = agents.without_reactive()
+        problem = replace(problem, agents=agents)
     resources, steps = agents.shape
     p = cp.Variable((resources, steps))
     q = (
@@ -117,32 +136,57 @@ def build_programme(problem: Problem) -> Programme:
         if len(agents.reactive.resource)
         else None
     )
-    cost, constraints = _agents(agents, p)
-    constraints += [] if q is None else _reactive(agents, p, q)
-    imports, flow = _imports(problem, p, q)
-    bought, sold = cp.Variable(imports.shape, nonneg=True), cp.Variable(imports.shape, nonneg=True)
-    balance = imports == bought - sold
-    retail = problem.dt_h * cp.sum(
-        bought @ problem.price_import_eur_per_kwh - sold @ problem.price_feed_in_eur_per_kwh
-    )
-    boxes = _boxes(problem, p)
-    constraints += [balance, *(boxes or ()), *([] if flow is None else flow.constraints)]
+    cost, constraints = private_problems(agents, p)
+    constraints += [] if q is None else reactive_capability(agents, p, q)
+    cost += 0.0 if q is None else reactive_cost(problem, q)
+    rows = p if q is None else cp.vstack([p, q])
+    good, reactive = exchange(problem) or retail_balance(problem), reactive_exchange(problem)
+    flow = None
+    if problem.grid is None:
+        bill, balance, kept = balanced(good, rows)
+    else:
+        imports, flow = _imports(problem, p, q)
+        bill, balance, kept = _retail(problem, imports)
+    reactive_balance = None
+    if reactive is not None:
+        more, reactive_balance, also = balanced(reactive, rows)
+        bill, kept = bill + more, kept + also
+    place, firm = problem.positions
+    position = place @ rows + firm
+    boxes = _boxes(problem, rows)
+    constraints += [*kept, *(boxes or ()), *([] if flow is None else flow.constraints)]
+    constraints += agreed(problem, position)
+    polygons = _polygons(problem, rows)
+    constraints += polygons
     return Programme(
-        problem=cp.Problem(cp.Minimize(cost + retail), constraints),
+        problem=cp.Problem(cp.Minimize(cost + bill + loss_charge(problem, position)), constraints),
         p_kw=p,
         q_kvar=q,
+        good=good,
         balance=balance,
+        reactive=reactive,
+        reactive_balance=reactive_balance,
         boxes=boxes,
+        polygons=polygons,
         flow=flow,
     )
 
 
+def _retail(problem: Problem, imports: Any) -> tuple[Any, Any, list[Any]]:
+    """Retail bill of the import at the feeder head."""
+    bought, sold = cp.Variable(imports.shape, nonneg=True), cp.Variable(imports.shape, nonneg=True)
+    balance = imports == bought - sold
+    bill = problem.dt_h * cp.sum(
+        bought @ problem.price_import_eur_per_kwh - sold @ problem.price_feed_in_eur_per_kwh
+    )
+    return bill, balance, [balance]
+
+
 def _imports(problem: Problem, p: Any, q: Any) -> tuple[Any, RelaxedFlow | None]:
-    """Import of every pool, ``(G, T)``; with a grid, that at the feeder head."""
-    grid, resources = problem.grid, len(problem.owner)
+    """Import at the feeder head, ``(1, T)``, on the relaxed branch flow model."""
+    grid = problem.grid
     if grid is None:
-        balance = retail_balance(problem)
-        return balance.rows[:, :resources] @ p + balance.offset_kw, None
+        raise SolverError("no grid")
     firm_kw, firm_kvar = grid.firm_injections(problem.firm_kw)
     active = _incidence(grid.at[problem.owner], grid.feeder.n_bus) @ p + firm_kw
     reactive: Any = firm_kvar
@@ -158,114 +202,38 @@ def _incidence(at: NDArray[np.int64], buses: int) -> Any:
     return scipy.sparse.csr_array((np.ones(len(at)), (at, columns)), shape=(buses, len(at)))
 
 
-def _boxes(problem: Problem, p: Any) -> tuple[Any, Any] | None:
-    """Envelopes of the participants."""
+def _boxes(problem: Problem, rows: Any) -> tuple[Any, Any] | None:
+    """Envelopes of the participants; ``rows`` are all the agents' rows."""
     boxes = envelope_boxes(problem)
     if len(boxes.rows) == 0:
         return None
-    totals = boxes.rows[:, : len(problem.owner)] @ p + boxes.offset_kw
+    totals = boxes.rows @ rows + boxes.offset_kw
     return (
         totals <= np.minimum(boxes.p_max_kw, UNLIMITED_KW),
         totals >= np.maximum(boxes.p_min_kw, -UNLIMITED_KW),
     )
 
 
-def _agents(agents: Agents, p: Any) -> tuple[Any, list[Any]]:
-    """Costs and limits of all resources."""
-    cost = cp.sum(cp.multiply(agents.linear_eur_per_kwh, p))
-    for weight, away in (
-        (agents.quadratic_eur_per_kw2h, p),
-        (agents.discomfort_eur_per_kw2h, p - agents.p_ref_kw),
-    ):
-        bent = np.flatnonzero(weight)
-        if len(bent):
-            cost += cp.sum(cp.multiply(weight[bent, None], cp.square(away[bent])))
-    cost = agents.dt_h * cost
-    free = np.setdiff1d(np.arange(agents.shape[0]), agents.cycling)
-    constraints = []
-    if len(free):
-        constraints = [p[free] >= agents.p_min_kw[free], p[free] <= agents.p_max_kw[free]]
-    for index, resource in enumerate(agents.cycling):
-        constraints += _cycles(agents, index, p[resource])
-    if len(agents.stores):
-        wear, limits = _storages(agents, p)
-        return cost + wear, constraints + limits
-    return cost, constraints
-
-
-def _storages(agents: Agents, p: Any) -> tuple[Any, list[Any]]:
-    """Energy recursion and wear of all storages."""
-    box, eta_c, eta_d, keep, demand, e_now, e_lo, e_hi = agents.storage
-    shape = eta_c.shape
-    charge, discharge, energy = cp.Variable(shape), cp.Variable(shape), cp.Variable(shape)
-    before = cp.hstack([e_now[:, None], energy[:, :-1]]) if shape[1] > 1 else e_now[:, None]
-    stored = cp.multiply(eta_c, charge) - cp.multiply(1.0 / eta_d, discharge)
-    constraints = [
-        p[agents.stores] == discharge - charge,
-        charge >= box[0],
-        charge <= box[1],
-        discharge >= box[2],
-        discharge <= box[3],
-        energy == cp.multiply(keep[:, None], before) + agents.dt_h * stored - demand,
-        energy >= e_lo,
-        energy <= e_hi,
+def _polygons(problem: Problem, rows: Any) -> list[Any]:
+    """Half-planes of the envelopes over active and reactive power, one after the other."""
+    block = pq_limits(problem)
+    if block is None or len(block.rows) == 0:
+        return []
+    totals, count = block.rows @ rows + block.offset_kw, len(block.participant)
+    return [
+        cp.multiply(a, totals[:count]) + cp.multiply(b, totals[count:]) <= limit
+        for a, b, limit in zip(*(part.swapaxes(0, 1) for part in block.planes), strict=True)
     ]
-    wear = agents.wear_eur_per_kwh[agents.stores][:, None]
-    return agents.dt_h * cp.sum(cp.multiply(wear, charge + discharge)), constraints
-
-
-def _cycles(agents: Agents, index: int, p: Any) -> list[Any]:
-    """Relaxed starts of one resource's cycles: the hull of the whole ones."""
-    tables = agents.cycles
-    constraints, drawn = [], 0
-    for k in range(tables.first[index], tables.first[index + 1]):
-        length = int(tables.length[k])
-        first, last = int(tables.earliest[k]), int(tables.latest[k]) - length
-        starts = cp.Variable(last - first + 1, nonneg=True)
-        power, running = (np.zeros((tables.steps, last - first + 1)) for _ in range(2))
-        for column in range(last - first + 1):
-            hours = slice(first + column, first + column + length)
-            power[hours, column], running[hours, column] = tables.p_kw[k, :length], 1.0
-        drawn = drawn + power @ starts
-        constraints += [cp.sum(starts) == int(tables.count[k]), running @ starts <= 1]
-    return [*constraints, p == -drawn]
-
-
-def _reactive(agents: Agents, p: Any, q: Any) -> list[Any]:
-    """Reactive capability; the power factor of a resource that draws and injects as its hull."""
-    own = agents.reactive
-    constraints = [q >= own.q_min_kvar, q <= own.q_max_kvar]
-    for row in own.joint:
-        active, slope = p[own.resource[row]], own.tan_phi[row]
-        if np.isfinite(own.apparent_kva[row]):
-            most = np.full(agents.shape[1], own.apparent_kva[row])
-            constraints.append(cp.SOC(most, cp.vstack([active, q[row]]), axis=0))
-        if np.isfinite(slope):
-            constraints += _power_factor(
-                own.p_min_kw[row], own.p_max_kw[row], slope, active, q[row]
-            )
-    return constraints
-
-
-def _power_factor(low: Floats, high: Floats, slope: float, p: Any, q: Any) -> list[Any]:
-    """``|q|`` below the chord of ``slope |p|`` over the range of p: exact where p has one sign."""
-    span = np.where(high > low, high - low, 1.0)
-    rise = slope * (np.abs(high) - np.abs(low)) / span
-    most = slope * np.abs(low) + cp.multiply(rise, p - low)
-    return [q <= most, -q <= most]
 
 
 def _read(problem: Problem, programme: Programme) -> Clearing:
     """The solution in market words."""
-    optimum, dt_h = float(programme.problem.value), problem.dt_h
+    optimum = float(programme.problem.value)
     schedule = np.asarray(programme.p_kw.value, dtype=np.float64)
     reactive = _reactive_schedule(problem, programme, schedule)
-    # the multiplier of "imports == bought - sold"
-    theta = np.reshape(programme.balance.dual_value, (problem.pools, -1)) / dt_h
+    theta = price_of(programme.good, programme.balance)
     position = problem.positions_kw(schedule)
-    firm_kvar = np.zeros_like(position) if problem.grid is None else problem.grid.firm_kvar
-    position_kvar = firm_kvar.copy()
-    np.add.at(position_kvar, problem.owner, reactive)
+    position_kvar = problem.reactive_positions(reactive, schedule)
     grid, prices, imports, relaxation = _grid(problem, programme, theta, position, position_kvar)
     _add_box_prices(problem, programme, prices)
     balance = retail_balance(problem)
@@ -276,7 +244,7 @@ def _read(problem: Problem, programme: Programme) -> Clearing:
         position_kw=position,
         position_kvar=position_kvar,
         import_kw=imports,
-        theta_eur_per_kwh=theta,
+        theta_eur_per_kwh=theta if len(theta) == problem.pools else theta.mean(0, keepdims=True),
         price_eur_per_kwh=prices.total,
         loss_price_eur_per_kwh=prices.loss,
         congestion_eur_per_kwh=prices.congestion,
@@ -311,9 +279,17 @@ def _grid(
     grid, relaxed = problem.grid, programme.flow
     if grid is None or relaxed is None:
         nothing = np.zeros_like(p_kw)
-        energy = theta[problem.pool]
-        flat = NodalPrices(energy=energy, loss=nothing, congestion=nothing.copy(), reactive=nothing)
-        drawn = np.zeros_like(theta)
+        worth = nothing.copy()
+        if programme.reactive is not None:
+            worth = price_of(programme.reactive, programme.reactive_balance)
+            worth = worth if isinstance(programme.reactive, Exchange) else worth[problem.pool]
+        flat = NodalPrices(
+            energy=theta if isinstance(programme.good, Exchange) else theta[problem.pool],
+            loss=nothing,
+            congestion=nothing.copy(),
+            reactive=worth,
+        )
+        drawn = np.zeros((problem.pools, p_kw.shape[1]))
         np.add.at(drawn, problem.pool, -p_kw)
         return None, flat, drawn, None
     injections = grid.background_kw.copy(), grid.background_kvar.copy()
@@ -372,9 +348,18 @@ def _verdict(
 
 def _add_box_prices(problem: Problem, programme: Programme, prices: NodalPrices) -> None:
     """Congestion prices of the envelopes, from their multipliers."""
+    block = pq_limits(problem)
+    if block is not None:
+        for k, limit in enumerate(programme.polygons):
+            pressed = limit.dual_value / problem.dt_h
+            prices.congestion[block.participant] -= block.planes[0][:, k] * pressed
+            prices.reactive[block.participant] -= block.planes[1][:, k] * pressed
     if programme.boxes is None:
         return
     upper, lower = programme.boxes
     boxes = envelope_boxes(problem)
-    owner = problem.owner[np.argmax(boxes.rows[:, : len(problem.owner)], axis=1)]
-    prices.congestion[owner] -= (upper.dual_value - lower.dual_value) / problem.dt_h
+    worth = (upper.dual_value - lower.dual_value) / problem.dt_h
+    count = len(problem.pool)
+    active = boxes.position < count
+    np.subtract.at(prices.congestion, boxes.position[active], worth[active])
+    np.subtract.at(prices.reactive, boxes.position[~active] - count, worth[~active])

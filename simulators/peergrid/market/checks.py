@@ -8,6 +8,7 @@ from peergrid.market.problem import Grid, Problem
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+CONVEX = 1e-6  # how much a polygon may be bent inwards, relative to its squared size
 
 
 def check(problem: Problem) -> None:
@@ -46,11 +47,80 @@ def check(problem: Problem) -> None:
         i, t = np.argwhere(low > high)[0]
         allowed = f"at most box_max_kw[{i}, {t}] = {high[i, t]:g}"
         raise _refused(f"box_min_kw[{i}, {t}]", float(low[i, t]), allowed)
+    _check_goods(problem, count, steps)
     if problem.grid is not None:
         _check_grid(problem.grid, count, steps)
         if problem.pools > 1:
             allowed = "one pool, not several: the network is cleared for one community"
             raise _refused("pools", problem.pools, allowed)
+
+
+def _check_goods(problem: Problem, count: int, steps: int) -> None:
+    """Refuse fees, reactive trade, agreements and loss charges that do not fit."""
+    fee, trade = problem.fee_eur_per_kwh, problem.reactive
+    if fee is not None:
+        _check_array("fee_eur_per_kwh", fee, (count, count))
+        if (fee < 0.0).any():
+            raise _refused("fee_eur_per_kwh", float(fee.min()), "0 or more")
+        if problem.pools > 1:
+            raise _refused("fee_eur_per_kwh", "several pools", "one pool: nobody trades alone")
+    if trade is not None:
+        _check_array("reactive.firm_kvar", trade.firm_kvar, (count, steps))
+        high, low = trade.price_import_eur_per_kvarh, trade.price_feed_in_eur_per_kvarh
+        for name, price in (("import", high), ("feed_in", low)):
+            _check_array(f"reactive.price_{name}_eur_per_kvarh", price, (steps,))
+        if (low > high).any():
+            allowed = "at most the import price"
+            raise _refused("reactive.price_feed_in_eur_per_kvarh", float(low.max()), allowed)
+        for name in ("box_min_kvar", "box_max_kvar"):
+            _check_array(f"reactive.{name}", getattr(trade, name), (count, steps), infinite=True)
+        if (trade.box_min_kvar > trade.box_max_kvar).any():
+            raise _refused("reactive.box_min_kvar", "above box_max_kvar", "at most box_max_kvar")
+    if problem.grid is not None and (fee is not None or trade is not None):
+        field = "fee_eur_per_kwh" if fee is not None else "reactive"
+        raise _refused(field, "with network = ac or branch-flow", "network none to agreement")
+    _check_polygons(problem, count, steps)
+    sides, places = 2 * len(problem.positions[0]), len(problem.positions[0])
+    terms = problem.agreement
+    if terms is not None:
+        rows = terms.limit.shape[0]
+        if terms.demand.shape not in ((steps, rows, sides), (1, rows, sides)):
+            raise _refused("agreement.demand", terms.demand.shape, f"({steps}, J, {sides})")
+        _check_array("agreement.limit", terms.limit, (rows, steps), infinite=True)
+        for name in ("margin", "least", "most"):
+            value = getattr(terms, name)
+            _check_array(f"agreement.{name}", value, (sides, steps), infinite=name != "margin")
+    if problem.losses is not None:
+        sections = len(problem.losses.rows)
+        _check_array("losses.rows", problem.losses.rows, (sections, places))
+        _check_array("losses.offset", problem.losses.offset, (sections, steps))
+
+
+def _check_polygons(problem: Problem, count: int, steps: int) -> None:
+    """Refuse polygons that are not convex, not counter-clockwise, or without reactive trade."""
+    limits = problem.polygons
+    if limits is None:
+        return
+    if problem.grid is not None:
+        raise _refused("polygons", "with network = ac or branch-flow", "network = envelope")
+    if problem.reactive is None:
+        raise _refused("polygons", "without reactive trade", "a ReactiveTrade beside them")
+    p, q = limits.p_kw, limits.q_kvar
+    shape = (count, p.shape[1] if p.ndim == 3 else 0, steps)
+    if shape[1] == 0:
+        raise _refused("polygons.p_kw", f"shape {p.shape}", f"shape ({count}, K, {steps}), K > 0")
+    _check_array("polygons.p_kw", p, shape)
+    _check_array("polygons.q_kvar", q, shape)
+    along_p, along_q = np.roll(p, -1, axis=1) - p, np.roll(q, -1, axis=1) - q
+    size = np.maximum(np.abs(p), np.abs(q)).max(axis=1)
+    for k in range(shape[1]):  # every corner on the inner side of every edge
+        over = along_p[:, k : k + 1] * (q - q[:, k : k + 1])
+        over -= along_q[:, k : k + 1] * (p - p[:, k : k + 1])
+        bent = over.min(axis=1) < -CONVEX * size**2
+        if bent.any():
+            i, t = np.argwhere(bent)[0].tolist()
+            corners = np.stack([p[i, :, t], q[i, :, t]], axis=1).tolist()
+            raise _refused(f"polygons[{i}, :, {t}]", corners, "convex, counter-clockwise")
 
 
 def _check_grid(grid: Grid, count: int, steps: int) -> None:

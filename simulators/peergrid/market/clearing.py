@@ -10,12 +10,12 @@ from peergrid.market.problem import Problem
 from peergrid.market.result import Clearing, Warm
 
 Method = Literal["admm", "central"]
-NetworkKind = Literal["none", "envelope", "ac", "branch-flow"]
+NetworkKind = Literal["none", "envelope", "agreement", "ac", "branch-flow"]
 Certificate = Literal["dual", "central", "off"]
 CERTIFICATES: tuple[Certificate, ...] = ("dual", "central", "off")
 WAYS: dict[Method, tuple[NetworkKind, ...]] = {
-    "admm": ("none", "envelope", "ac", "branch-flow"),
-    "central": ("none", "envelope", "branch-flow"),
+    "admm": ("none", "envelope", "agreement", "ac", "branch-flow"),
+    "central": ("none", "envelope", "agreement", "branch-flow"),
 }
 
 
@@ -47,7 +47,8 @@ def clear(
     method
         ``admm``: agents keep their data and answer prices; ``central``: one solver knows it all.
     network
-        ``none``: neither envelopes nor grid; ``envelope``: the boxes of the problem; ``ac``: boxes
+        ``none``: neither envelopes nor grid; ``envelope``: the boxes of the problem;
+        ``agreement``: also envelopes negotiated with the operator (joint DFE); ``ac``: boxes
         and the exact AC network (ADMM only); ``branch-flow``: boxes and the relaxed branch flow
         model, centrally as a second-order cone programme, by ADMM as published, between
         neighbouring buses (slow: a baseline, see :mod:`peergrid.market.by_neighbours`).
@@ -82,7 +83,12 @@ def clear(
         raise DataError("clear", "solver", solver, "none: the ADMM solves its problems itself")
     if network == "none":
         problem = problem.without_boxes()
-    if network in ("none", "envelope"):
+    if network == "agreement":
+        if problem.agreement is None:
+            raise DataError("clear", "problem.agreement", None, "an Agreement to negotiate")
+    else:
+        problem = replace(problem, agreement=None)
+    if network in ("none", "envelope", "agreement"):
         problem = replace(problem, grid=None)
     elif problem.grid is None:
         raise DataError("clear", "problem.grid", None, f"a Grid, to clear with network = {network}")

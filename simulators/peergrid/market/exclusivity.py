@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from peergrid.errors import DataError, SolverError
-from peergrid.market.participant import Agents
+from peergrid.market.agents import Agents
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

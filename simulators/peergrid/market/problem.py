@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.market.participant import Participants
+from peergrid.market.trading import Agreement, LossCharge, PqLimits, ReactiveTrade
 from peergrid.network.feeder import Feeder
 from peergrid.network.linear import LinearModel, lindistflow
 
@@ -115,6 +116,18 @@ class Problem:
         ``(N, T)`` envelopes; infinite where there is none.
     grid
         The feeder, where the clearing is to respect it.
+    fee_eur_per_kwh
+        ``(N, N)`` fee on a kWh traded from row to column; None: trades are free, and nobody asks
+        who trades with whom.
+    reactive
+        Reactive power as a second good; None: it is not traded.
+    agreement
+        Envelopes that are agreed while the market clears; None: those of the boxes hold.
+    losses
+        What the operator charges for losses; None: nothing.
+    polygons
+        Envelopes over active and reactive power together, besides the boxes; needs ``reactive``.
+        None: there are none.
     """
 
     agents: Participants
@@ -126,6 +139,11 @@ class Problem:
     box_min_kw: Floats
     box_max_kw: Floats
     grid: Grid | None = None
+    fee_eur_per_kwh: Floats | None = None
+    reactive: ReactiveTrade | None = None
+    agreement: Agreement | None = None
+    losses: LossCharge | None = None
+    polygons: PqLimits | None = None
 
     def __post_init__(self) -> None:
         for name in ("owner", "pool"):
@@ -152,7 +170,41 @@ class Problem:
     def without_boxes(self) -> "Problem":
         """The same problem with no envelopes."""
         shape = self.firm_kw.shape
-        return replace(self, box_min_kw=np.full(shape, -np.inf), box_max_kw=np.full(shape, np.inf))
+        free = np.full(shape, np.inf)
+        reactive = self.reactive
+        if reactive is not None:
+            reactive = replace(reactive, box_min_kvar=-free, box_max_kvar=free)
+        return replace(self, box_min_kw=-free, box_max_kw=free, reactive=reactive, polygons=None)
+
+    def reactive_positions(self, schedule_kvar: Floats, schedule_kw: Floats) -> Floats:
+        """Reactive injection of each participant ``(N, T)``: firm, offered, and what follows p."""
+        if self.reactive is not None:
+            total = self.reactive.firm_kvar.copy()
+            follow = self.agents.follow_kvar_per_kw[:, None] * schedule_kw
+            np.add.at(total, self.owner, follow)
+        elif self.grid is not None:
+            total = self.grid.firm_kvar.copy()
+        else:
+            total = np.zeros_like(self.firm_kw)
+        np.add.at(total, self.owner, schedule_kvar)
+        return total
+
+    @cached_property
+    def positions(self) -> tuple[Floats, Floats]:
+        """How the agents' rows make positions: ``(X, A)`` and firm injections ``(X, T)``."""
+        resources, rows = len(self.owner), len(self.agents.row_resource)
+        active = np.zeros((len(self.pool), rows))
+        active[self.owner, np.arange(resources)] = 1.0
+        if self.reactive is None:
+            return active, self.firm_kw
+        reactive = np.zeros_like(active)
+        reactive[self.owner, np.arange(resources)] = self.agents.follow_kvar_per_kw
+        offered = np.arange(resources, rows)
+        reactive[self.owner[self.agents.row_resource[offered]], offered] = 1.0
+        return (
+            np.vstack([active, reactive]),
+            np.vstack([self.firm_kw, self.reactive.firm_kvar]),
+        )
 
 
 def fold_boxes(problem: Problem) -> Problem:

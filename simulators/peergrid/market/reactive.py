@@ -10,6 +10,7 @@ from peergrid.devices.flexibility import Flexibility
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+OFFERS = {"box", "disc_kva", "min_pf"}  # keys of a message by which reactive power is offered
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,8 @@ class Reactive:
         ``(Q,)`` limits on both together; infinite where there is none.
     p_min_kw, p_max_kw
         ``(Q, T)`` range of the active injection.
+    cost_eur_per_kvarh, quadratic_eur_per_kvar2h
+        ``(Q,)`` what providing it costs: ``cost |q| + quadratic q^2`` per hour.
     """
 
     resource: Indices
@@ -38,6 +41,8 @@ class Reactive:
     tan_phi: Floats
     p_min_kw: Floats
     p_max_kw: Floats
+    cost_eur_per_kvarh: Floats
+    quadratic_eur_per_kvar2h: Floats
 
     @property
     def joint(self) -> Indices:
@@ -52,6 +57,33 @@ class Reactive:
         """No reactive capability over the same steps."""
         return self.of(np.empty(0, dtype=np.int64))
 
+    def nearest(self, target_kvar: Floats, weight: Floats, dt_h: float) -> Floats:
+        """Least of own cost plus ``weight / 2 (q - target)^2`` within the limits, ``(Q, T)``."""
+        pull = weight[:, None] * target_kvar
+        bend = weight + 2.0 * dt_h * self.quadratic_eur_per_kvar2h
+        return self._least(pull, bend, dt_h)
+
+    def best(self, price_eur_per_kvarh: Floats, dt_h: float) -> Floats:
+        """Most that selling reactive power at a price earns, by row ``(Q,)`` [EUR]."""
+        bend = 2.0 * dt_h * self.quadratic_eur_per_kvar2h
+        q_kvar = self._least(dt_h * price_eur_per_kvarh, bend, dt_h)
+        earned = dt_h * (price_eur_per_kvarh * q_kvar).sum(axis=1)
+        return np.asarray(earned - self.cost(q_kvar, dt_h))
+
+    def cost(self, q_kvar: Floats, dt_h: float) -> Floats:
+        """Own cost of reactive injections ``(Q, T)``, by row ``(Q,)`` [EUR]."""
+        linear = self.cost_eur_per_kvarh * np.abs(q_kvar).sum(axis=1)
+        bent = self.quadratic_eur_per_kvar2h * (q_kvar**2).sum(axis=1)
+        return np.asarray(dt_h * (linear + bent))
+
+    def _least(self, pull: Floats, bend: Floats, dt_h: float) -> Floats:
+        """Minimiser of ``bend / 2 q^2 - pull q + dt_h cost |q|`` within the limits."""
+        dead = dt_h * self.cost_eur_per_kvarh[:, None]
+        moved = np.sign(pull) * np.maximum(np.abs(pull) - dead, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = np.where(moved == 0.0, 0.0, moved / bend[:, None])
+        return np.asarray(np.clip(free, self.q_min_kvar, self.q_max_kvar))
+
     def inside(self, p_kw: Floats, q_kvar: Floats) -> Floats:
         """The nearest reactive power ``(Q, T)`` that goes with an active power, exactly."""
         disc = np.sqrt(np.maximum(self.apparent_kva[:, None] ** 2 - p_kw**2, 0.0))
@@ -65,7 +97,7 @@ class Reactive:
 
 def build_reactive(messages: Sequence[Flexibility], steps: int) -> Reactive:
     """Reactive capability from flexibility messages; resources that offer none have no row."""
-    chosen = [i for i, message in enumerate(messages) if message.q]
+    chosen = [i for i, message in enumerate(messages) if message.q and set(message.q) & OFFERS]
     p_min = _stack([messages[i].p_min_kw for i in chosen], steps)
     p_max = _stack([messages[i].p_max_kw for i in chosen], steps)
     offers = [messages[i].q or {} for i in chosen]
@@ -87,6 +119,8 @@ def build_reactive(messages: Sequence[Flexibility], steps: int) -> Reactive:
         tan_phi=tan_phi,
         p_min_kw=p_min,
         p_max_kw=p_max,
+        cost_eur_per_kvarh=np.array([float(q.get("cost", 0.0)) for q in offers]),
+        quadratic_eur_per_kvar2h=np.array([float(q.get("quadratic", 0.0)) for q in offers]),
     )
 
 

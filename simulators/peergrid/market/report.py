@@ -4,17 +4,23 @@ The schedule is what the agents proposed themselves, so each can follow it; the 
 the rest.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.market import admm
 from peergrid.market.blocks.ac_network import Seen
+from peergrid.market.blocks.balance import RetailBalance
+from peergrid.market.blocks.envelope import EnvelopeBoxes
+from peergrid.market.blocks.exchange import Exchange
+from peergrid.market.blocks.polygon import EnvelopePolygons
 from peergrid.market.certificate import NetworkDual, network_dual
-from peergrid.market.problem import Grid, Problem
-from peergrid.market.result import Clearing, GridState, Relaxation, Warm
-from peergrid.market.setup import Setup, rho_of
+from peergrid.market.problem import Grid
+from peergrid.market.result import Clearing, GridState, Relaxation
+from peergrid.market.setup import Setup
+from peergrid.market.traded import traded
+from peergrid.market.warm import warm_of
 from peergrid.network.adjoint import BranchState, adjoint
 from peergrid.network.power_flow import PowerFlow
 
@@ -46,17 +52,21 @@ def report(setup: Setup, state: admm.State, status: admm.Status) -> Clearing:
     proposal = state.proposal[:agents]
     schedule, reactive = proposal[:resources], problem.agents.reactive_kvar(proposal)
     seen = _seen_with(setup, state.seen, schedule, reactive)
-    theta, slots = price[setup.balance_rows], price[setup.balance_rows.stop :]
+    theta, slots = _theta(setup, price), price[setup.balance_rows.stop :]
     imports, grid, dual = _network(setup, proposal, seen, theta, slots)
     prices = _prices(setup, seen, price)
-    objective = float(problem.agents.cost(schedule).sum()) + setup.balance.cost(imports)
-    bound = _bound(setup, price, dual) if setup.certify else float("nan")
-    inside = setup.boxes.rows @ proposal + setup.boxes.offset_kw
+    goods = traded(setup, state, proposal)
+    own = problem.agents.cost(schedule).sum() + problem.agents.reactive_cost(reactive).sum()
+    objective = float(own) + goods.cost_eur
+    if setup.network is not None and isinstance(setup.balance, RetailBalance):
+        objective += setup.balance.cost(imports)
+    bound = _bound(setup, state, price, dual) if setup.certify else float("nan")
+    beyond = max(_beyond_kw(block, proposal) for block in (setup.boxes, setup.polygons))
     return Clearing(
         schedule_kw=schedule,
         schedule_kvar=reactive,
         position_kw=problem.positions_kw(schedule),
-        position_kvar=_reactive_positions(problem, reactive),
+        position_kvar=problem.reactive_positions(reactive, schedule),
         import_kw=imports,
         theta_eur_per_kwh=theta,
         price_eur_per_kwh=prices.total,
@@ -71,11 +81,21 @@ def report(setup: Setup, state: admm.State, status: admm.Status) -> Clearing:
         dual_history=tuple(change for _, change in state.history),
         objective_eur=objective,
         lower_bound_eur=bound,
-        box_violation_kw=setup.boxes.violation_kw(inside),
-        warm=_warm(setup, proposal, price[: setup.balance_rows.stop], slots),
+        box_violation_kw=max(beyond, goods.excess_kw),
+        trades=goods.active,
+        reactive_trades=goods.reactive,
+        worth_of_rows=goods.worth_of_rows,
+        warm=warm_of(setup, proposal, price),
         grid=grid,
         relaxation=_verdict(objective, bound, dual, grid),
     )
+
+
+def _beyond_kw(block: EnvelopeBoxes | EnvelopePolygons | None, proposal: Floats) -> float:
+    """By how much proposals leave envelopes at most."""
+    if block is None:
+        return 0.0
+    return block.violation_kw(block.rows @ proposal + block.offset_kw)
 
 
 def nodal_prices(
@@ -153,58 +173,84 @@ def _network(
 ) -> tuple[Floats, GridState | None, NetworkDual | None]:
     """Imports of the pools; with a network, its state and its side of the bound."""
     if setup.network is None:
-        return setup.balance.rows @ proposal + setup.balance.offset_kw, None, None
+        own = setup.balance.rows @ proposal + setup.balance.offset_kw
+        net = -own.sum(axis=0, keepdims=True) if isinstance(setup.balance, Exchange) else own
+        return net, None, None
     dual = network_dual(setup.network, seen, theta[0], slots) if setup.certify else None
     return seen.values_kw[:1], grid_state(setup.network.grid, seen.flow), dual
 
 
+def _theta(setup: Setup, price: Floats) -> Floats:
+    """Marginal price of each pool ``(G, T)``; the mean of those at the participants with fees."""
+    own = price[setup.balance_rows]
+    return -own.mean(axis=0, keepdims=True) if isinstance(setup.balance, Exchange) else own
+
+
 def _prices(setup: Setup, seen: Seen, price: Floats) -> NodalPrices:
-    """Prices at the participants, those of their boxes included in the congestion part."""
-    problem, theta = setup.problem, price[setup.balance_rows]
+    """Prices at the participants, those of envelopes included in the congestion part."""
+    problem = setup.problem
     if setup.network is None:
         nothing = np.zeros_like(problem.firm_kw)
+        good = setup.reactive
         prices = NodalPrices(
-            energy=theta[problem.pool], loss=nothing, congestion=nothing.copy(), reactive=nothing
+            energy=_worth(setup, setup.balance, price),
+            loss=nothing,
+            congestion=nothing.copy(),
+            reactive=nothing.copy() if good is None else _worth(setup, good, price),
         )
     else:
         mu, kappa = setup.network.multipliers(price[setup.balance_rows.stop :])
+        theta = price[setup.balance_rows]
         prices = nodal_prices(setup.network.grid, seen.state, theta[0], mu, kappa)
-    if len(setup.boxes.rows):
-        owner = problem.owner[np.argmax(setup.boxes.rows[:, : len(problem.owner)], axis=1)]
-        prices.congestion[owner] -= price[setup.box_rows]
-    return prices
+    return _with_envelopes(setup, price, prices)
 
 
-def _bound(setup: Setup, price: Floats, dual: NetworkDual | None) -> float:
+def _worth(setup: Setup, good: RetailBalance | Exchange, price: Floats) -> Floats:
+    """What a unit of a good is worth to each participant, ``(N, T)``."""
+    own = price[setup.rows_of(good)]
+    return -own if isinstance(good, Exchange) else own[setup.problem.pool]
+
+
+def _with_envelopes(setup: Setup, price: Floats, prices: NodalPrices) -> NodalPrices:
+    """Add what envelopes, agreed or given, and the charge on losses add to the prices."""
+    count = len(setup.problem.pool)
+    extra = np.zeros((2 * count, prices.energy.shape[1]))
+    np.subtract.at(extra, setup.boxes.position, price[setup.rows_of(setup.boxes)])
+    if setup.polygons is not None:
+        who = setup.polygons.participant
+        extra[np.concatenate([who, count + who])] -= price[setup.rows_of(setup.polygons)]
+    if setup.agreement is not None:
+        own = -price[setup.rows_of(setup.agreement)]
+        for first in range(0, len(own), 2 * count):
+            good = first // 2
+            extra[good : good + count] += own[first : first + count]
+            extra[good : good + count] += own[first + count : first + 2 * count]
+    losses = np.zeros_like(extra)
+    if setup.losses is not None and setup.problem.losses is not None:
+        paid = -setup.problem.losses.rows.T @ price[setup.rows_of(setup.losses)]
+        losses[: len(paid)] = paid
+    return NodalPrices(
+        energy=prices.energy,
+        loss=prices.loss + losses[:count],
+        congestion=prices.congestion + extra[:count],
+        reactive=prices.reactive + losses[count:] + extra[count:],
+    )
+
+
+def _bound(setup: Setup, state: admm.State, price: Floats, dual: NetworkDual | None) -> float:
     """Dual value of the whole problem; see :mod:`peergrid.market.certificate`."""
     problem, dt_h = setup.problem, setup.problem.dt_h
     linear = price[setup.coupling.agents : setup.coupling.agents + len(setup.coupling.rows)]
     paid = -setup.coupling.rows.T @ linear
     value = float((linear * setup.coupling.offset_kw).sum())
-    value += setup.boxes.support(price[setup.box_rows])
-    value += setup.inverters.support(price[setup.inverter_rows])
-    value += setup.balance.support(price[setup.balance_rows])
+    limits = (setup.boxes, setup.inverters, setup.polygons)
+    for block in (*limits, setup.losses, setup.reactive, setup.balance):
+        if block is not None:
+            value += block.support(price[setup.rows_of(block)])
+    if setup.agreement is not None:
+        rows = setup.rows_of(setup.agreement)
+        value += setup.agreement.support(price[rows], state.proposal[rows])
     if dual is None:
         return float(problem.agents.best_value(paid).sum()) + dt_h * value
     paid = paid + dual.paid_eur_per_kwh
     return float(problem.agents.best_value(paid).sum()) + dt_h * value + dual.value_eur
-
-
-def _reactive_positions(problem: Problem, reactive: Floats) -> Floats:
-    """Reactive injection of each participant, ``(N, T)``."""
-    firm = np.zeros_like(problem.firm_kw) if problem.grid is None else problem.grid.firm_kvar
-    total = firm.copy()
-    np.add.at(total, problem.owner, reactive)
-    return total
-
-
-def _warm(setup: Setup, proposal: Floats, price: Floats, slots: Floats) -> Warm:
-    warm = Warm(
-        schedule_kw=proposal,
-        price_eur_per_kwh=price,
-        rho=rho_of(setup.settings, setup.network),
-    )
-    if setup.network is None:
-        return warm
-    mu, kappa = setup.network.multipliers(slots)
-    return replace(warm, mu_eur_per_pu2=mu, kappa_eur_per_pu2=kappa)

@@ -6,20 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.market.admm import Status
+from peergrid.market.blocks.exchange import Trades
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Warm:
-    """Where the next clearing starts.
+    """Where the next clearing starts, whatever envelopes it has.
 
     Parameters
     ----------
-    schedule_kw
-        ``(A, T)`` proposals of the agents' rows.
-    price_eur_per_kwh
-        ``(A + C, T)`` prices of agents' rows, pools and boxes.
+    schedule_kw, price_eur_per_kwh
+        ``(A, T)`` proposals of the agents' rows, and their prices.
+    balance_eur_per_kwh, reactive_eur_per_kwh
+        Prices of the rows of the balance, and of reactive trade.
+    limits_eur_per_kwh
+        ``(X, T)`` prices of envelopes, given or negotiated, by position.
+    inverters_eur_per_kwh, losses_eur_per_kwh
+        Prices of second proposals and of charged losses.
     mu_eur_per_pu2, kappa_eur_per_pu2
         ``(n, T)`` multipliers of squared voltages and currents; empty without a grid.
     rho
@@ -28,6 +33,11 @@ class Warm:
 
     schedule_kw: Floats
     price_eur_per_kwh: Floats
+    balance_eur_per_kwh: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    reactive_eur_per_kwh: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    limits_eur_per_kwh: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    inverters_eur_per_kwh: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    losses_eur_per_kwh: Floats = field(default_factory=lambda: np.empty((0, 0)))
     mu_eur_per_pu2: Floats = field(default_factory=lambda: np.empty((0, 0)))
     kappa_eur_per_pu2: Floats = field(default_factory=lambda: np.empty((0, 0)))
     rho: float = 0.0
@@ -114,12 +124,16 @@ class Clearing:
     status, iterations, primal_kw, dual_eur_per_kwh, history, dual_history
         How the iteration ended, and its residuals on the way.
     box_violation_kw
-        By how much the schedule leaves an envelope at most; everything else holds exactly, for
-        agents propose what they can do and the retailer covers the rest.
+        By how much the schedule leaves an envelope, given or negotiated, at most; everything else
+        holds exactly, for agents propose what they can do and the retailer covers the rest.
     objective_eur, lower_bound_eur
         Cost of the schedule and a bound no schedule can undercut (NaN if not asked for).
     grid, relaxation
         The grid under this schedule, and the verdict on the relaxation; None without a grid.
+    trades, reactive_trades
+        Who trades with whom, where trades have a fee; None where nobody asks.
+    worth_of_rows
+        ``(J, T)`` what the operator's rows are worth where envelopes are negotiated.
     integer_gap
         What fixing cycles at whole starts costs against the relaxed clearing, relative.
     """
@@ -146,6 +160,9 @@ class Clearing:
     warm: Warm
     grid: GridState | None = None
     relaxation: Relaxation | None = None
+    trades: Trades | None = None
+    reactive_trades: Trades | None = None
+    worth_of_rows: Floats | None = None
     integer_gap: float = 0.0
 
     @property

@@ -62,6 +62,12 @@ class Hour:
         The retailer's tariffs.
     loss_kw
         Losses of the grid.
+    trade_kw
+        ``(N, N)`` cleared trades from row to column; None: pro rata of the positions.
+    fee_eur_per_kwh
+        ``(N, N)`` fee on each of them, on top of the network fee.
+    fee_share
+        What the network fee is for this good, relative to active power.
     """
 
     dt_h: float
@@ -72,6 +78,9 @@ class Hour:
     price_import_eur_per_kwh: float
     price_feed_in_eur_per_kwh: float
     loss_kw: float
+    trade_kw: Floats | None = None
+    fee_eur_per_kwh: Floats | None = None
+    fee_share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,16 +150,16 @@ def settle(hour: Hour, terms: Terms) -> Settlement:
     for group in range(int(hour.pool.max(initial=-1)) + 1):
         members = np.flatnonzero(hour.pool == group)
         price = _settle_pool(hour, terms.rule, members, float(hour.theta_eur_per_kwh[group]), cost)
-        local[members], trade_with[np.ix_(members, members)] = _trades(hour.position_kw[members])
-        retailer += float(bill_eur(hour, -hour.metered_kw[members].sum()))
+        local[members], trade_with[np.ix_(members, members)] = _traded(hour, members)
+        retailer += _retail(hour, members, local[members])
     alone = bill_eur(hour, -hour.metered_kw)
     loss_cost = _loss_cost(hour)
-    fees = 0.5 * terms.network_fee_eur_per_kwh * hour.dt_h * np.abs(local)
+    fees = _fees(hour, terms, local, trade_with)
     share = np.zeros(count)
     if terms.losses_paid_by == "participants":
         share = loss_cost * _moved_share(hour.metered_kw)
     cost = cost + fees + share
-    traded_total = float(np.maximum(local, 0.0).sum())
+    traded_total = float(np.maximum(trade_with, 0.0).sum())
     return Settlement(
         cost_eur=cost,
         saving_eur=alone + share - cost,
@@ -171,13 +180,45 @@ def settle(hour: Hour, terms: Terms) -> Settlement:
 def _settle_pool(hour: Hour, rule: Rule, members: Indices, theta: float, cost: Floats) -> float:
     """Write what the members of one pool pay for positions and imbalance; return its price."""
     position, metered = hour.position_kw[members], hour.metered_kw[members]
-    local, _ = _trades(position)
+    local, _ = _traded(hour, members)
     sold, bought = np.maximum(position, 0.0).sum(), np.maximum(-position, 0.0).sum()
     price = local_price(rule, hour, float(sold), float(bought), theta)
     rest = bill_eur(hour, local - position)
     imbalance = _imbalance_price(hour, -float(position.sum()), -float(metered.sum()))
     cost[members] = rest + hour.dt_h * (imbalance * (position - metered) - price * local)
     return price
+
+
+def _retail(hour: Hour, members: Indices, local: Floats) -> float:
+    """What the retailer is paid by a pool.
+
+    For its metered exchange; with cleared trades, which may leave one member buying while another
+    sells, for what each did not trade, and for the imbalance.
+    """
+    position, metered = hour.position_kw[members], hour.metered_kw[members]
+    if hour.trade_kw is None:
+        return float(bill_eur(hour, -metered.sum()))
+    imbalance = _imbalance_price(hour, -float(position.sum()), -float(metered.sum()))
+    untraded = float(bill_eur(hour, local - position).sum())
+    return untraded + hour.dt_h * imbalance * float((position - metered).sum())
+
+
+def _traded(hour: Hour, members: Indices) -> tuple[Floats, Floats]:
+    """Local trade of each member of a pool (sold positive), and by partner."""
+    if hour.trade_kw is None:
+        return _trades(hour.position_kw[members])
+    flow = hour.trade_kw[np.ix_(members, members)]
+    by_partner = flow - flow.T
+    return by_partner.sum(axis=1), by_partner
+
+
+def _fees(hour: Hour, terms: Terms, local: Floats, trade_with: Floats) -> Floats:
+    """Fees on trades between neighbours, half to each side."""
+    fees = 0.5 * hour.fee_share * terms.network_fee_eur_per_kwh * hour.dt_h * np.abs(local)
+    if hour.fee_eur_per_kwh is None:
+        return np.asarray(fees)
+    each = hour.fee_eur_per_kwh * np.maximum(trade_with, 0.0)
+    return np.asarray(fees + 0.5 * hour.dt_h * (each.sum(axis=0) + each.sum(axis=1)))
 
 
 def _trades(position_kw: Floats) -> tuple[Floats, Floats]:

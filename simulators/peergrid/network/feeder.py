@@ -198,6 +198,10 @@ class Feeder:
         """The same feeder with all series impedances multiplied: a deliberately wrong model."""
         return replace(self, r_pu=self.r_pu * factor, x_pu=self.x_pu * factor)
 
+    def scaled_branches(self, factors: Floats) -> Self:
+        """The same feeder with each branch's series impedance times its factor, shape (n,)."""
+        return replace(self, r_pu=self.r_pu * factors, x_pu=self.x_pu * factors)
+
     def _freeze(self) -> None:
         for name, dtype in _DTYPES.items():
             self._set(name, _column(self.name, name, getattr(self, name), dtype))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from peergrid.errors import SolverError
-from peergrid.network.feeder import Feeder, Floats
+from peergrid.network.feeder import Feeder, Floats, Ints
 from peergrid.network.power_flow import solve
 from peergrid.units import kw_from_pu
 
@@ -110,3 +110,12 @@ def lindistflow(feeder: Feeder, *, slack_vm_pu: float | None = None) -> LinearMo
     v0_sq.setflags(write=False)
     paths.setflags(write=False)
     return LinearModel(v0_sq=v0_sq, R=slopes[0], X=slopes[1], D=paths)
+
+
+def path_ohm(feeder: Feeder, at: Ints) -> Floats:
+    """Resistance of the path between any two of these buses, ``(N, N)`` [ohm]."""
+    ohm = feeder.r_pu * feeder.z_base_ohm
+    ohm[0] = 0.0
+    paths = downstream(feeder)[:, at]
+    apart = paths[:, :, None] != paths[:, None, :]
+    return np.asarray(np.einsum("l,lef->ef", ohm, apart))

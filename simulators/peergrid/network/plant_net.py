@@ -1,6 +1,7 @@
 """The net of a plant: a user's net without the power that the plant is given hour by hour."""
 
 import copy
+import zlib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,7 @@ _IMPEDANCES = {
     "impedance": ("rft_pu", "xft_pu", "rtf_pu", "xtf_pu"),
     "trafo_characteristic_table": ("vk_percent", "vkr_percent"),
 }
+LEAST_LINE_FACTOR = 0.5  # a line is not built at less than half the length that is on record
 _UNUSABLE = (UserWarning, ValueError, KeyError, FloatingPointError, NotImplementedError)
 
 
@@ -133,6 +135,36 @@ def plant_net(
     return plant
 
 
+def varied_lines(net: "pandapowerNet", spread: float, seed: int) -> "pandapowerNet":
+    """The net with a factor of its own on every line's series impedance.
+
+    Ratings that nobody gave are settled first, from the net as it was, so they do not depend on
+    the factors. Transformers stay as they are.
+
+    Parameters
+    ----------
+    net
+        The net; it is copied if it changes.
+    spread
+        Standard deviation of the factors around one; no factor is below ``LEAST_LINE_FACTOR``.
+    seed
+        Of the factors: the same seed and net give the same plant wherever it is built.
+    """
+    if spread == 0.0:
+        return net
+    varied = copy.deepcopy(net)
+    lines = varied.line
+    rating, assumed = line_ratings(net)
+    lines["max_i_ka"] = rating / (lines["df"] * lines["parallel"]).to_numpy(dtype=float)
+    lines[ASSUMED_COLUMN] = assumed
+    key = (zlib.crc32(b"line impedances"),)  # a stream apart from all others of the same seed
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    factors = np.maximum(1.0 + spread * rng.standard_normal(len(lines)), LEAST_LINE_FACTOR)
+    for column in _IMPEDANCES["line"]:
+        lines[column] *= factors
+    return varied
+
+
 def run_empty(net: "pandapowerNet", where: str) -> None:
     """Run pandapower on a net without load: its internal arrays, options and shunt results.
 
@@ -163,6 +195,14 @@ def check_plant_values(
         usable = isinstance(value, int | float) and np.isfinite(value) and value > 0.0
         if not usable:
             raise DataError(where, field, value, "a positive number")
+
+
+def check_spread(where: str, spread: object, seed: object) -> None:
+    """Refuse a spread that is negative or no number, and a seed that is no whole number."""
+    if not (isinstance(spread, int | float) and np.isfinite(spread) and spread >= 0.0):
+        raise DataError(where, "impedance_spread", spread, "a number, zero or more")
+    if not (isinstance(seed, int) and seed >= 0):
+        raise DataError(where, "seed", seed, "a whole number, zero or more")
 
 
 def check_net(net: object) -> None:

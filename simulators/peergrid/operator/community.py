@@ -6,13 +6,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.envelopes.envelope import Network
+from peergrid.envelopes.doe import Objective
 from peergrid.envelopes.feedback import Measurements
+from peergrid.envelopes.limits import Network
 from peergrid.market.admm import Settings
 from peergrid.market.settlement import Terms
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Kind = Literal["none", "static", "doe", "dfe-two-stage", "dfe-joint"]
+KINDS: tuple[Kind, ...] = ("none", "static", "doe", "dfe-two-stage", "dfe-joint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,53 @@ class Participant:
     import_limit_kw: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bystander:
+    """A connection point outside the market, whose devices say what to expect of them."""
+
+    name: str
+    row: int
+    resources: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How envelopes come about.
+
+    Parameters
+    ----------
+    kind
+        Who sets them, and when.
+    objective, alpha
+        By which rule a DOE shares out the room.
+    shape
+        Boxes, or where reactive power is traded P-Q polygons around them.
+    count_on_load
+        Whether load that is sure to be there is credited to exports where room is short.
+    confidence
+        At which each promise is kept: of a side of an envelope, or of the whole network.
+    promise
+        Which of the two.
+    margins
+        Gaussian, or conformal: from the forecast errors that were recorded.
+    loss_price_eur_per_kwh
+        What the operator charges for losses while joint envelopes are negotiated, and after.
+    feedback
+        Whether measurements correct the model.
+    """
+
+    kind: Kind = "doe"
+    objective: Objective = "proportional"
+    alpha: float = 2.0
+    shape: Literal["box", "polygon"] = "box"
+    count_on_load: bool = True
+    confidence: float = 0.95
+    promise: Literal["side", "network"] = "side"
+    margins: Literal["gaussian", "conformal"] = "gaussian"
+    loss_price_eur_per_kwh: float = 0.0
+    feedback: bool = True
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Community:
     """N participants with R resources on a feeder, and the rules they trade by.
@@ -38,26 +88,28 @@ class Community:
     Parameters
     ----------
     participants
-        The connection points.
+        The connection points that take part.
     names
-        Name of each resource.
+        Name of each resource, those of bystanders included.
     network
         The operator's model of the feeder and its limits.
     at
         ``(N,)`` feeder row of each participant.
     step_s, horizon
         Step length [s] and steps that each clearing looks ahead.
+    bystanders
+        Connection points that do not take part.
     mechanism
         ``p2p``: one retail account for all; ``none``: everyone alone with the retailer.
-    envelopes
-        ``doe``, ``static`` or ``none``.
+    rules
+        How envelopes come about.
     clears_on
         What the clearing respects besides contracts: ``envelope``, ``ac`` (envelopes, if any, and
         the exact network) or ``none``.
-    confidence
-        Of the margins on firm load.
-    feedback
-        Whether measurements correct the model.
+    fee_eur_per_kwh
+        ``(N, N)`` fee on trades from row to column; None: they cost the same, whoever trades.
+    reactive_fee_share
+        Fee on reactive trades, relative to it.
     terms, settings
         Money, and the iteration.
     """
@@ -68,11 +120,12 @@ class Community:
     at: Indices
     step_s: float
     horizon: int
+    bystanders: tuple[Bystander, ...] = ()
     mechanism: Literal["p2p", "none"] = "p2p"
-    envelopes: Literal["doe", "static", "none"] = "doe"
+    rules: Rules = field(default_factory=Rules)
     clears_on: Literal["envelope", "ac", "none"] = "envelope"
-    confidence: float = 0.95
-    feedback: bool = True
+    fee_eur_per_kwh: Floats | None = None
+    reactive_fee_share: float = 0.0
     terms: Terms = field(default_factory=Terms)
     settings: Settings = field(default_factory=Settings)
 
@@ -83,8 +136,8 @@ class Community:
 
     @property
     def owner(self) -> Indices:
-        """Participant of each resource, ``(R,)``."""
-        owner = np.zeros(len(self.names), dtype=np.int64)
+        """Participant of each resource, ``(R,)``; -1 where a bystander owns it."""
+        owner = np.full(len(self.names), -1, dtype=np.int64)
         for index, participant in enumerate(self.participants):
             owner[list(participant.resources)] = index
         return owner
@@ -106,12 +159,14 @@ class Inbox:
         Start of the step.
     messages
         Flexibility message of each resource as it arrived, None if it said nothing.
-    realised_kw
+    realised_kw, realised_kvar
         ``(R,)`` injection of each resource in the step before; NaN if unknown.
     seen
         What the meters measured in the step before.
     price_import_eur_per_kwh, price_feed_in_eur_per_kwh
         ``(H,)``; feed-in at most import.
+    price_import_eur_per_kvarh, price_feed_in_eur_per_kvarh
+        The same for reactive power; at zero it is not traded.
     """
 
     time_s: float
@@ -120,6 +175,14 @@ class Inbox:
     seen: Measurements
     price_import_eur_per_kwh: Floats
     price_feed_in_eur_per_kwh: Floats
+    realised_kvar: Floats | None = None
+    price_import_eur_per_kvarh: float = 0.0
+    price_feed_in_eur_per_kvarh: float = 0.0
+
+    @property
+    def trades_reactive(self) -> bool:
+        """Whether reactive power has a price."""
+        return self.price_import_eur_per_kvarh > 0.0
 
 
 @dataclass(frozen=True)

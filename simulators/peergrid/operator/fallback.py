@@ -20,18 +20,11 @@ def firm_boxes(wishes: Wishes, agreed: Boxes | None) -> Boxes:
 
     Firm load stays inside in any case; nothing beyond it is promised.
     """
-    high = np.maximum(-(wishes.load_kw - wishes.margin_kw), 0.0)
-    low = np.minimum(-(wishes.load_kw + wishes.margin_kw), 0.0)
-    if agreed is not None:
-        high = np.minimum(high, np.maximum(agreed.p_max_kw[:, :1], -wishes.load_kw))
-    reactive = -(np.abs(wishes.load_kw) + wishes.margin_kw) * wishes.reactive_share
-    zero = np.zeros_like(reactive)
-    return Boxes(
-        p_max_kw=high,
-        p_min_kw=low,
-        q_max_kvar=np.maximum(reactive, zero),
-        q_min_kvar=np.minimum(reactive, zero),
-    )
+    firm = wishes.firm()
+    if agreed is None:
+        return firm
+    most = np.maximum(agreed.p_max_kw[:, :1], -wishes.load_kw)
+    return replace(firm, p_max_kw=np.minimum(firm.p_max_kw, most))
 
 
 def patch(boxes: Boxes, safe: Boxes, failed: NDArray[np.bool_]) -> Boxes:

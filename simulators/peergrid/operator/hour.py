@@ -3,27 +3,31 @@
 Correct the model with what the meters saw, set envelopes, clear, publish; settle the hour before.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.envelopes import envelope
-from peergrid.envelopes.boxes import Boxes, Wishes
+from peergrid.envelopes.boxes import Boxes
+from peergrid.envelopes.calibration import Calibration, record
 from peergrid.envelopes.envelope import Envelope
-from peergrid.envelopes.feedback import Correction, correct, known_or_zero
+from peergrid.envelopes.feedback import Correction, lesson
+from peergrid.envelopes.feedback_injections import Expected
+from peergrid.envelopes.metering import known_or_zero
+from peergrid.errors import ModelError, SolverError
+from peergrid.market.blocks.exchange import Trades
 from peergrid.market.result import Clearing
-from peergrid.market.settlement import Hour, Settlement, settle
+from peergrid.market.threads import one_thread
+from peergrid.operator.accounts import Settled, settle_hour
+from peergrid.operator.boundaries import Boundaries, set_boundaries
 from peergrid.operator.community import Community, Event, Inbox
-from peergrid.operator.fallback import firm_boxes, patch
-from peergrid.operator.reading import Reading, read, wishes
+from peergrid.operator.reading import Reading, read
 from peergrid.operator.state import Pending, State
-from peergrid.operator.trade import Terrain, trade
+from peergrid.operator.terrain import Terrain, survey
+from peergrid.operator.trade import charged, contracted, trade, warm_start
 
 Floats = NDArray[np.float64]
 SET_POINT_TOLERANCE_KW = 1e-3
-BREACH_TOLERANCE_KW = 0.5
-CORNER_TOLERANCE_PU = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,8 +46,8 @@ class Outbox:
         How they came about; None without envelopes or in a fallback.
     clearing
         Result of the market; None in a fallback.
-    settlement
-        Money of the hour before, if there was one, and its losses and breaches.
+    settled
+        Money of the hour before, if there was one, its losses, and how its envelopes were kept.
     errors_pu
         ``(n,)`` measured less modelled voltages of the hour before.
     correction
@@ -59,9 +63,7 @@ class Outbox:
     boxes: Boxes
     envelope: Envelope | None
     clearing: Clearing | None
-    settlement: Settlement | None
-    loss_kw: float
-    breaches: int
+    settled: Settled | None
     errors_pu: Floats
     correction: Correction
     events: tuple[Event, ...]
@@ -70,112 +72,116 @@ class Outbox:
 def hour(community: Community, state: State, inbox: Inbox) -> tuple[State, Outbox]:
     """Run one hour: new memory and what is published."""
     events: list[Event] = []
-    correction, errors = _correct(community, state, inbox)
-    settlement, loss_kw, breaches = _settle(community, state.pending, inbox)
+    correction, errors = _correct(community, state, inbox, events)
+    settled = settle_hour(community, state.pending, inbox)
     reading = read(community, inbox, state.heard)
     events.extend(reading.events)
-    background = _background(community, inbox)
-    wanted = wishes(community, reading, correction.scale_of(community.horizon))
-    boxes, found, static = _envelopes(
-        community, state, wanted, correction, background, bool(reading.heard.any()), events
+    terrain = _survey(community, state, inbox, reading, correction)
+    problem = charged(community, contracted(community, inbox, reading), terrain)
+    boundaries = (
+        set_boundaries(community, state, terrain, problem, warm_start(state, reading), events)
+        if reading.heard.any()
+        else Boundaries(boxes=Boxes.unlimited(*reading.firm_kw.shape), static=state.static)
     )
-    clearing = trade(
-        community, state, inbox, reading, Terrain(boxes, correction, background), events
-    )
-    position = reading.firm_kw[:, 0] if clearing is None else clearing.position_kw[:, 0]
-    pending = _pending(community, inbox, reading, boxes, position, clearing)
+    clearing = trade(community, state, problem, boundaries, terrain, reading, events)
+    boxes = boundaries.published(clearing)
+    pending = _pending(community, inbox, reading, boxes, clearing)
     memory = State(
         heard=state.heard | reading.heard,
         correction=correction,
         pending=pending,
         warm=None if clearing is None else clearing.warm.shifted(),
         warm_keys=tuple(int(r) for r in reading.flexible),
-        agreed=boxes.hour(0),
-        static=static,
+        agreed=boundaries.boxes.hour(0),
+        static=boundaries.static,
+        calibration=_recorded(state, settled),
+        plan_kw=None if clearing is None else _later(clearing.position_kw),
+        plan_kvar=None if clearing is None else _later(clearing.position_kvar),
     )
     return memory, Outbox(
         set_point_kw=_set_points(community, reading, clearing),
-        set_point_kvar=_reactive_set_points(community, reading, clearing),
-        position_kw=position,
-        position_kvar=_reactive_position(reading, clearing),
-        boxes=boxes.hour(0),
-        envelope=found,
+        set_point_kvar=_reactive_set_points(community, inbox, reading, clearing),
+        position_kw=pending.position_kw,
+        position_kvar=pending.position_kvar,
+        boxes=boxes,
+        envelope=boundaries.envelope,
         clearing=clearing,
-        settlement=settlement,
-        loss_kw=loss_kw,
-        breaches=breaches,
+        settled=settled,
         errors_pu=errors,
         correction=correction,
         events=tuple(events),
     )
 
 
-def _correct(community: Community, state: State, inbox: Inbox) -> tuple[Correction, Floats]:
+def _correct(
+    community: Community, state: State, inbox: Inbox, events: list[Event]
+) -> tuple[Correction, Floats]:
     """What the meters teach; without feedback the model is trusted, and only watched."""
-    feeder = community.network.feeder
-    pending = state.pending
+    feeder, pending = community.network.feeder, state.pending
     controlled = expected = float("nan")
     if pending is not None:
         controlled = float(inbox.realised_kw[pending.flexible].sum())
-        expected = pending.expected_load_kw
-    correction, errors = correct(feeder, inbox.seen, state.correction, expected, controlled)
-    if not community.feedback:
-        correction = Correction.none(feeder.n_bus)
-    return correction, errors
-
-
-def _background(community: Community, inbox: Inbox) -> tuple[Floats, Floats]:
-    """Injections of buses without participants: as last metered, else none."""
-    outside = np.ones(community.network.feeder.n_bus, dtype=bool)
-    outside[community.at] = False
-    outside[0] = False
-    columns = []
-    for seen in (inbox.seen.p_inj_kw, inbox.seen.q_inj_kvar):
-        value = np.where(outside, known_or_zero(seen), 0.0)
-        columns.append(np.repeat(value[:, None], community.horizon, axis=1))
-    return columns[0], columns[1]
-
-
-def _envelopes(
-    community: Community,
-    state: State,
-    wanted: Wishes,
-    correction: Correction,
-    background: tuple[Floats, Floats],
-    heard: bool,
-    events: list[Event],
-) -> tuple[Boxes, Envelope | None, Boxes | None]:
-    """Envelopes of the horizon with contract rights; the static box is made once."""
-    count, steps = wanted.load_kw.shape
-    if community.envelopes == "none" or not heard:
-        return Boxes.unlimited(count, steps), None, state.static
-    if community.envelopes == "static":
-        found = None
-        static = state.static
-        if static is None:
-            found = envelope.static(community.network, community.at, wanted, background)
-            static = found.boxes
-        repeated = Boxes(
-            **{name: np.repeat(values, steps, axis=1) for name, values in vars(static).items()}
+        expected = float(np.maximum(pending.load_kw, 0.0).sum())
+    with one_thread():
+        learnt = lesson(
+            feeder,
+            inbox.seen,
+            state.correction,
+            expected,
+            controlled,
+            _expected(community, pending, inbox),
         )
-        safe = firm_boxes(wanted, None)
-        held = replace(
-            repeated,
-            p_max_kw=np.maximum(repeated.p_max_kw, safe.p_max_kw),
-            p_min_kw=np.minimum(repeated.p_min_kw, safe.p_min_kw),
-        )
-        return held, found, static
-    found = envelope.dynamic(community.network, community.at, wanted, correction, background)
-    failed = ~np.isfinite(found.corner_violation_pu)
-    boxes = found.boxes
-    if failed.any():
-        boxes = patch(boxes, firm_boxes(wanted, state.agreed), failed)
-    if failed[0]:
-        events.append(Event("envelopes", "no power flow solution at a corner: firm load only"))
-    elif found.corner_violation_pu[0] > CORNER_TOLERANCE_PU:
-        worst = float(found.corner_violation_pu[0])
-        events.append(Event("envelopes", "firm load alone leaves the voltage band", worst))
-    return boxes, found, None
+    if not community.rules.feedback:
+        return Correction.none(feeder.n_bus), learnt.errors_pu
+    for refused in learnt.refused:
+        if refused.why != "missing":
+            where = "head" if refused.row < 0 else f"bus {feeder.bus_id[refused.row]}"
+            events.append(Event(f"meter at {where}", f"{refused.why}: not believed"))
+    return learnt.correction, learnt.errors_pu
+
+
+def _expected(community: Community, pending: Pending | None, inbox: Inbox) -> Expected | None:
+    """What was expected of every bus in the hour before; None if nobody had said anything."""
+    if pending is None or not pending.load_kw.any():
+        return None
+    powers = []
+    silent = np.full(len(community.names), np.nan)
+    for realised in (inbox.realised_kw, inbox.realised_kvar):
+        given = (silent if realised is None else realised)[pending.flexible]
+        at_bus = np.zeros(community.network.feeder.n_bus)
+        rows = community.at[community.owner[pending.flexible]]
+        np.add.at(at_bus, rows, known_or_zero(given))
+        powers.append(at_bus)
+    return Expected(
+        controlled_kw=powers[0],
+        controlled_kvar=powers[1],
+        load_kw=pending.load_kw,
+        load_kvar=pending.load_kvar,
+    )
+
+
+def _survey(
+    community: Community, state: State, inbox: Inbox, reading: Reading, correction: Correction
+) -> Terrain | None:
+    """The ground of the hour; None if there is no power flow solution even without trade."""
+    try:
+        return survey(community, state, inbox, reading, correction)
+    except (ModelError, SolverError):
+        return None
+
+
+def _recorded(state: State, settled: Settled | None) -> Calibration:
+    """Forecast errors so far: what was metered less what was cleared."""
+    if settled is None or state.pending is None:
+        return state.calibration
+    error = settled.metered_kw - state.pending.position_kw
+    known = np.where(settled.is_metered, error, np.nan)
+    return record(state.calibration, known, state.pending.sigma_kw)
+
+
+def _later(positions: Floats) -> Floats:
+    """A plan seen from one step later; the last step is repeated."""
+    return np.concatenate([positions[:, 1:], positions[:, -1:]], axis=1)
 
 
 def _set_points(community: Community, reading: Reading, clearing: Clearing | None) -> Floats:
@@ -190,21 +196,14 @@ def _set_points(community: Community, reading: Reading, clearing: Clearing | Non
 
 
 def _reactive_set_points(
-    community: Community, reading: Reading, clearing: Clearing | None
+    community: Community, inbox: Inbox, reading: Reading, clearing: Clearing | None
 ) -> Floats:
-    """Reactive set-point of the resources that offer any, where the network was cleared."""
+    """Reactive set-point of the resources that offer any, where it was cleared."""
     points = np.full(len(community.names), np.nan)
-    if clearing is not None and clearing.grid is not None:
+    if clearing is not None and (clearing.grid is not None or inbox.trades_reactive):
         asked = reading.agents.reactive.resource
         points[reading.flexible[asked]] = clearing.schedule_kvar[asked, 0]
     return points
-
-
-def _reactive_position(reading: Reading, clearing: Clearing | None) -> Floats:
-    """Reactive injection of each participant: as cleared, else what is firm."""
-    if clearing is None or clearing.grid is None:
-        return reading.firm_kvar[:, 0]
-    return clearing.position_kvar[:, 0]
 
 
 def _pending(
@@ -212,69 +211,41 @@ def _pending(
     inbox: Inbox,
     reading: Reading,
     boxes: Boxes,
-    position: Floats,
     clearing: Clearing | None,
 ) -> Pending:
+    """What there will be to settle; without a clearing everyone keeps to what is firm."""
     pools = int(community.pool.max(initial=-1)) + 1
     price = float(inbox.price_import_eur_per_kwh[0])
+    position, reactive = reading.firm_kw[:, 0], reading.firm_kvar[:, 0]
+    theta = np.full(pools, price)
+    trades: tuple[Floats | None, Floats | None] = (None, None)
+    if clearing is not None:
+        position, theta = clearing.position_kw[:, 0], clearing.theta_eur_per_kwh[:, 0]
+        if clearing.grid is not None or inbox.trades_reactive:
+            reactive = clearing.position_kvar[:, 0]
+        trades = _first_hour(clearing.trades), _first_hour(clearing.reactive_trades)
+    load_kw, load_kvar = -reading.background_kw[:, 0], -reading.background_kvar[:, 0]
+    np.subtract.at(load_kw, community.at, reading.firm_kw[:, 0])
+    np.subtract.at(load_kvar, community.at, reading.firm_kvar[:, 0])
     return Pending(
-        position_kw=position,
-        theta_eur_per_kwh=np.full(pools, price)
-        if clearing is None
-        else clearing.theta_eur_per_kwh[:, 0].copy(),
+        position_kw=position.copy(),
+        position_kvar=reactive.copy(),
+        theta_eur_per_kwh=theta.copy(),
         price_import_eur_per_kwh=price,
         price_feed_in_eur_per_kwh=float(inbox.price_feed_in_eur_per_kwh[0]),
         p_min_kw=boxes.p_min_kw[:, 0].copy(),
         p_max_kw=boxes.p_max_kw[:, 0].copy(),
-        expected_load_kw=float(np.maximum(-reading.firm_kw[:, 0], 0.0).sum()),
+        load_kw=load_kw,
+        load_kvar=load_kvar,
         flexible=reading.flexible,
+        sigma_kw=reading.sigma_kw[:, 0].copy(),
+        trade_kw=trades[0],
+        trade_kvar=trades[1],
+        price_import_eur_per_kvarh=inbox.price_import_eur_per_kvarh,
+        price_feed_in_eur_per_kvarh=inbox.price_feed_in_eur_per_kvarh,
     )
 
 
-def _settle(
-    community: Community, pending: Pending | None, inbox: Inbox
-) -> tuple[Settlement | None, float, int]:
-    """Settle the hour before on realised meters; losses as metered, else by the energy balance."""
-    if pending is None:
-        return None, float("nan"), 0
-    metered = _metered(community, pending, inbox)
-    loss_kw = _losses_kw(inbox, metered)
-    settled = settle(
-        Hour(
-            dt_h=community.dt_h,
-            pool=community.pool,
-            position_kw=pending.position_kw,
-            metered_kw=metered,
-            theta_eur_per_kwh=pending.theta_eur_per_kwh,
-            price_import_eur_per_kwh=pending.price_import_eur_per_kwh,
-            price_feed_in_eur_per_kwh=pending.price_feed_in_eur_per_kwh,
-            loss_kw=loss_kw,
-        ),
-        community.terms,
-    )
-    outside = np.maximum(metered - pending.p_max_kw, pending.p_min_kw - metered)
-    return settled, loss_kw, int((outside > BREACH_TOLERANCE_KW).sum())
-
-
-def _losses_kw(inbox: Inbox, metered: Floats) -> float:
-    """Losses to settle: as metered if that can be true, else what the energy balance leaves."""
-    loss_kw, head_kw = inbox.seen.loss_kw, inbox.seen.head_p_kw
-    balance = head_kw + float(metered.sum())
-    most = float(np.abs(metered).sum()) + (abs(head_kw) if np.isfinite(head_kw) else 0.0)
-    if 0.0 <= loss_kw <= most:
-        return loss_kw
-    return min(max(balance, 0.0), most) if np.isfinite(balance) else 0.0
-
-
-def _metered(community: Community, pending: Pending, inbox: Inbox) -> Floats:
-    """Realised injection of each participant.
-
-    Where a device said nothing, the bus meter speaks for a participant alone at its bus; else the
-    cleared position has to stand in.
-    """
-    metered = np.zeros(len(community.participants))
-    np.add.at(metered, community.owner, inbox.realised_kw)
-    shared = np.bincount(community.at, minlength=community.network.feeder.n_bus)[community.at] > 1
-    at_bus = np.where(shared, np.nan, inbox.seen.p_inj_kw[community.at])
-    metered = np.where(np.isfinite(metered), metered, at_bus)
-    return np.where(np.isfinite(metered), metered, pending.position_kw)
+def _first_hour(made: Trades | None) -> Floats | None:
+    """Trades of the hour that is published, ``(N, N)``."""
+    return None if made is None else made.flow_kw[:, :, 0].copy()

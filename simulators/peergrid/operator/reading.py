@@ -1,20 +1,19 @@
 """Sort the messages that arrived: what can be asked of whom, and what is firm."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import Flexibility, parse
 from peergrid.envelopes.boxes import Wishes
-from peergrid.envelopes.margins import shared_margins
 from peergrid.errors import DataError
-from peergrid.market.participant import Agents, build_agents
+from peergrid.market.agents import Agents
+from peergrid.market.build import build_agents
 from peergrid.operator.community import Community, Event, Inbox
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-FORECAST_SIGMAS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,8 +30,12 @@ class Reading:
         ``(F,)`` whether the device does ``p_ref`` by itself, so that no set-point is needed there.
     heard
         ``(R,)`` whether a valid message arrived.
-    firm_kw, firm_kvar, sigma_kw
-        ``(N, H)`` what nobody can change, and its standard deviation.
+    firm_kw, firm_kvar
+        ``(N, H)`` what nobody can change.
+    sigma_kw
+        ``(N, H)`` standard deviation of each participant's injection, whatever is cleared.
+    background_kw, background_kvar
+        ``(n, H)`` injections that bystanders expect, by feeder row.
     export_kw, import_kw
         ``(N,)`` what the flexible resources could inject or draw at most.
     events
@@ -46,6 +49,8 @@ class Reading:
     firm_kw: Floats
     firm_kvar: Floats
     sigma_kw: Floats
+    background_kw: Floats
+    background_kvar: Floats
     export_kw: Floats
     import_kw: Floats
     events: tuple[Event, ...]
@@ -63,7 +68,10 @@ def read(community: Community, inbox: Inbox, heard_before: NDArray[np.bool_]) ->
     for r in np.flatnonzero(heard_before & ~heard):
         if inbox.messages[r] is None:
             events.append(Event(community.names[r], "says nothing: counts as firm, no set-point"))
-    candidates = [r for r, m in enumerate(decoded) if m is not None and _can_be_asked(m)]
+    ours = community.owner >= 0
+    candidates = [
+        r for r, m in enumerate(decoded) if m is not None and ours[r] and _can_be_asked(m)
+    ]
     agents = _agents(community, decoded, candidates)
     stuck = agents.unreachable()
     if stuck.any():
@@ -75,19 +83,43 @@ def read(community: Community, inbox: Inbox, heard_before: NDArray[np.bool_]) ->
     return _sum_up(community, inbox, decoded, candidates, agents, heard, events)
 
 
-def wishes(community: Community, reading: Reading, scale: Floats) -> Wishes:
-    """What the envelopes are allocated from; ``scale`` ``(H,)`` corrects the expected load."""
+def wishes(
+    community: Community, reading: Reading, scale: Floats, margin_kw: Floats, *, reactive: bool
+) -> Wishes:
+    """What the envelopes are allocated from.
+
+    ``scale`` ``(H,)`` corrects the expected load, ``margin_kw`` ``(N, H)`` is that of the
+    injections; with ``reactive``, reactive power is wished for too.
+    """
     load = -reading.firm_kw
     scaled = np.where(load > 0.0, load * scale, load)
     factor = np.where(load > 0.0, scale, 1.0)
-    steps = load.shape[1]
-    return Wishes(
+    found = Wishes(
         load_kw=scaled,
         load_kvar=-reading.firm_kvar * factor,
-        margin_kw=shared_margins(reading.sigma_kw, community.confidence),
-        export_kw=np.repeat(_contract(community, reading.export_kw, "export"), steps, axis=1),
-        import_kw=np.repeat(_contract(community, reading.import_kw, "import"), steps, axis=1),
+        margin_kw=margin_kw,
+        # contracts limit what is cleared; what happens may miss it by the margin
+        export_kw=_contract(community, reading.export_kw, "export") + margin_kw,
+        import_kw=_contract(community, reading.import_kw, "import") + margin_kw,
     )
+    if not reactive:
+        return found
+    up, down = reactive_reach(community, reading)
+    return replace(found, q_up_kvar=up, q_down_kvar=down)
+
+
+def reactive_reach(community: Community, reading: Reading) -> tuple[Floats, Floats]:
+    """What resources could inject and draw of reactive power at most, ``(N, H)`` [kvar]."""
+    agents, owner = reading.agents, community.owner[reading.flexible]
+    up, down = np.zeros_like(reading.firm_kw), np.zeros_like(reading.firm_kw)
+    offered = agents.reactive
+    np.add.at(up, owner[offered.resource], np.maximum(offered.q_max_kvar, 0.0))
+    np.add.at(down, owner[offered.resource], np.maximum(-offered.q_min_kvar, 0.0))
+    follows = agents.follow_kvar_per_kw[:, None]
+    ends = follows * agents.p_min_kw, follows * agents.p_max_kw
+    np.add.at(up, owner, np.maximum(np.maximum(*ends), 0.0))
+    np.add.at(down, owner, np.maximum(-np.minimum(*ends), 0.0))
+    return up, down
 
 
 def _contract(community: Community, capability_kw: Floats, side: str) -> Floats:
@@ -141,19 +173,26 @@ def _sum_up(
     """Add up what is firm, by participant."""
     count, steps = len(community.participants), community.horizon
     firm, reactive, variance = (np.zeros((count, steps)) for _ in range(3))
+    around = [np.zeros((community.network.feeder.n_bus, steps)) for _ in range(2)]
+    rows = {r: b.row for b in community.bystanders for r in b.resources}
     export, imports = np.zeros(count), np.zeros(count)
     owner, asked = community.owner, set(chosen)
     free = []
     for r, message in enumerate(decoded):
         i = owner[r]
+        here = (firm[i], reactive[i]) if i >= 0 else (around[0][rows[r]], around[1][rows[r]])
         if message is None:
             last = inbox.realised_kw[r]
-            firm[i] += last if np.isfinite(last) else 0.0
+            here[0][:] += last if np.isfinite(last) else 0.0
             continue
-        reactive[i] += message.q_ref_kvar[:steps]
+        follows = inbox.trades_reactive and r in asked and "tan_phi" in (message.q or {})
+        here[1][:] += 0.0 if follows else message.q_ref_kvar[:steps]
+        if i < 0:
+            here[0][:] += message.p_ref_kw[:steps]
+            continue
+        variance[i] += message.sigma_kw[:steps] ** 2
         if r in asked:
-            spread = FORECAST_SIGMAS * message.sigma_kw[:steps]
-            export[i] += max(float((message.p_max_kw[:steps] + spread).max()), 0.0)
+            export[i] += max(float(message.p_max_kw[:steps].max()), 0.0)
             imports[i] += max(float(-message.p_min_kw[:steps].min()), 0.0)
             free.append(
                 message.storage is None
@@ -161,7 +200,6 @@ def _sum_up(
             )
         else:
             firm[i] += message.p_ref_kw[:steps]
-            variance[i] += message.sigma_kw[:steps] ** 2
     return Reading(
         agents=agents,
         flexible=np.array(chosen, dtype=np.int64),
@@ -170,6 +208,8 @@ def _sum_up(
         firm_kw=firm,
         firm_kvar=reactive,
         sigma_kw=np.sqrt(variance),
+        background_kw=around[0],
+        background_kvar=around[1],
         export_kw=export,
         import_kw=imports,
         events=tuple(events),

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.envelopes.boxes import Boxes
+from peergrid.envelopes.calibration import Calibration
 from peergrid.envelopes.feedback import Correction
+from peergrid.envelopes.feedback_lines import Factors
+from peergrid.envelopes.metering import History
 from peergrid.market.result import Warm
 
 Floats = NDArray[np.float64]
@@ -20,16 +23,20 @@ class Pending:
 
     Parameters
     ----------
-    position_kw
+    position_kw, position_kvar
         ``(N,)`` cleared injection.
+    trade_kw, trade_kvar
+        ``(N, N)`` cleared trades from row to column, where trades have a fee.
     theta_eur_per_kwh
         ``(G,)`` cleared marginal price by pool.
-    price_import_eur_per_kwh, price_feed_in_eur_per_kwh
+    price_import_eur_per_kwh, price_feed_in_eur_per_kwh, ..._per_kvarh
         The tariffs.
     p_min_kw, p_max_kw
         ``(N,)`` published envelope.
-    expected_load_kw
-        Forecast of the firm load of all participants.
+    load_kw, load_kvar
+        ``(n,)`` forecast firm load by feeder row, that of bystanders included.
+    sigma_kw
+        ``(N,)`` standard deviation of each injection.
     flexible
         ``(F,)`` resources that could be asked.
     """
@@ -40,13 +47,24 @@ class Pending:
     price_feed_in_eur_per_kwh: float
     p_min_kw: Floats
     p_max_kw: Floats
-    expected_load_kw: float
+    load_kw: Floats
+    load_kvar: Floats
     flexible: NDArray[np.int64]
+    sigma_kw: Floats
+    position_kvar: Floats
+    trade_kw: Floats | None = None
+    trade_kvar: Floats | None = None
+    price_import_eur_per_kvarh: float = 0.0
+    price_feed_in_eur_per_kvarh: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class State:
-    """Memory of the operator; :meth:`plain` and :func:`from_plain` are inverse to the bit."""
+    """Memory of the operator; :meth:`plain` and :func:`from_plain` are inverse to the bit.
+
+    ``plan_kw`` and ``plan_kvar`` ``(N, H)`` are the positions that the last clearing planned for
+    the steps from the next one on.
+    """
 
     heard: NDArray[np.bool_]
     correction: Correction
@@ -55,6 +73,9 @@ class State:
     warm_keys: tuple[int, ...] = field(default=())
     agreed: Boxes | None = None
     static: Boxes | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    plan_kw: Floats | None = None
+    plan_kvar: Floats | None = None
 
     @classmethod
     def first(cls, resources: int, buses: int) -> "State":
@@ -71,28 +92,50 @@ def from_plain(data: Mapping[str, Any]) -> State:
     pending = data["pending"]
     return State(
         heard=np.array(data["heard"], dtype=bool),
-        correction=Correction(
-            narrow_upper_pu=_array(data["correction"]["narrow_upper_pu"]),
-            narrow_lower_pu=_array(data["correction"]["narrow_lower_pu"]),
-            load_scale=data["correction"]["load_scale"],
-            impedance_scale=data["correction"]["impedance_scale"],
-            drop_evidence=(
-                data["correction"]["drop_evidence"][0],
-                data["correction"]["drop_evidence"][1],
-            ),
-        ),
+        correction=_correction(data["correction"]),
         pending=None if pending is None else _pending(pending),
         warm=None if data["warm"] is None else _warm(data["warm"]),
         warm_keys=tuple(data["warm_keys"]),
         agreed=_boxes(data["agreed"]),
         static=_boxes(data["static"]),
+        calibration=Calibration(
+            errors=tuple(data["calibration"]["errors"]), keep=data["calibration"]["keep"]
+        ),
+        plan_kw=_maybe(data["plan_kw"]),
+        plan_kvar=_maybe(data["plan_kvar"]),
     )
 
 
+def _correction(data: Mapping[str, Any]) -> Correction:
+    factors, history = data["factors"], data["history"]
+    return Correction(
+        narrow_upper_pu=_array(data["narrow_upper_pu"]),
+        narrow_lower_pu=_array(data["narrow_lower_pu"]),
+        load_scale=data["load_scale"],
+        factors=None if factors is None else Factors(**_arrays(factors)),
+        history=None if history is None else _history(history),
+    )
+
+
+def _history(data: Mapping[str, Any]) -> History:
+    return History(
+        readings=_array(data["readings"]),
+        repeats=np.array(data["repeats"], dtype=np.int64),
+        head_kw=data["head_kw"],
+    )
+
+
+def _maybe(data: Mapping[str, Any] | None) -> Floats | None:
+    return None if data is None else _array(data)
+
+
+def _arrays(data: Mapping[str, Any]) -> dict[str, Floats]:
+    return {name: _array(values) for name, values in data.items()}
+
+
 def _pending(data: Mapping[str, Any]) -> Pending:
-    arrays = ("position_kw", "theta_eur_per_kwh", "p_min_kw", "p_max_kw")
     values: dict[str, Any] = {
-        name: _array(value) if name in arrays else value for name, value in data.items()
+        name: _array(value) if isinstance(value, Mapping) else value for name, value in data.items()
     }
     values["flexible"] = np.array(data["flexible"], dtype=np.int64)
     return Pending(**values)

@@ -155,7 +155,26 @@ def _market_part(run: Run) -> dict[str, Any]:
     return {
         "unconverged_clearings": failed,
         "envelope_breaches": _count(run.total("Market.breaches")),
+        "envelope_breaches_promised": run.total("Market.breaches_promised"),
+        "envelope_use": _mean(run.get("Participant.envelope_use")),
+        "binding_rows": _count(run.total("Market.binding_rows")),
+        "linear_gap_pu": _most(run.get("Market.linear_gap[pu]")),
+        "corner_violation_pu": _most(run.get("Market.corner_violation[pu]")),
     }
+
+
+def _mean(values: Any) -> float | None:
+    """Mean of what is known; None where nothing is."""
+    if values is None or not np.isfinite(values).any():
+        return None
+    return float(np.nanmean(values))
+
+
+def _most(values: Any) -> float | None:
+    """Largest of what is known; None where nothing is."""
+    if values is None or not np.isfinite(values).any():
+        return None
+    return float(np.nanmax(values))
 
 
 def voltage_violations(run: Run) -> int | None:
@@ -186,7 +205,7 @@ def _max_loading(run: Run) -> float | None:
 def power_balance_error_kw(run: Run) -> float | None:
     """Largest gap between the feeder head and all devices with the losses [kW].
 
-    ``ExternalGrid.P - (sum Load.P - sum generation + Grid.P_loss)`` over the steps in which head
+    ``ExternalGrid.P - (sum load - sum generation + Grid.P_loss)`` over the steps in which head
     and losses are known; vehicles count one by one, or by fleet when only fleets were recorded.
     """
     head, losses = run.by_step("ExternalGrid.P[MW]"), run.by_step("Grid.P_loss[MW]")
@@ -194,7 +213,8 @@ def power_balance_error_kw(run: Run) -> float | None:
     if head is None or losses is None or loads is None:
         return None
     vehicles = "EV" if run.get("EV.P[MW]") is not None else "EVFleet"
-    net = np.nan_to_num(loads)
+    flexible = run.by_step("FlexibleLoad.P[MW]")
+    net = np.nan_to_num(loads) + (0.0 if flexible is None else np.nan_to_num(flexible))
     for model in (*GENERATION, vehicles):
         generation = run.by_step(f"{model}.P[MW]")
         if generation is not None:

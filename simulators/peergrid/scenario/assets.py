@@ -28,6 +28,12 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Efficiency = Annotated[float, Field(gt=0, le=1)]
+AtLeastOne = Annotated[float, Field(ge=1)]
+Number = float | list[float]
+
+STATED_SIGMA = "standard deviation stated of its forecasts, share of them; absent: by [forecast]"
+Q_COST = "of |q|; absent: nothing"
+Q_COST_QUADRATIC = "times q^2 per hour; absent: nothing"
 
 
 class Asset(Table):
@@ -46,6 +52,8 @@ class Asset(Table):
     def params(self, index: int) -> dict[str, Any]:
         """Creation parameters of the device at ``buses[index]``; lists give their entry.
 
+        What is absent is not told: somebody else's device may not know the word.
+
         >>> PvTable(buses=[2, 6], kwp=[10.0, 20.0]).params(1)["kwp"]
         20.0
         """
@@ -53,10 +61,84 @@ class Asset(Table):
         return {
             name: value[index] if isinstance(value, list) else value
             for name, value in given.items()
+            if value is not None
         }
 
+    def check_columns(self) -> None:
+        """A series has one column for each bus, so each bus can stand here once."""
+        if len(set(self.buses)) != len(self.buses):
+            raise RuleError("buses", self.buses, "each bus once: a series has one column for each")
 
-class PvTable(Asset):
+
+class FixedLoadTable(Asset):
+    """Loads with a series of their own, besides the nominal load of the feeder at their bus."""
+
+    series: str = Field(description=".csv of consumption by bus")
+    tan_phi: Number = Field(default=0.0, description="reactive over active power drawn")
+    sigma_share: NonNegative | list[NonNegative] | None = Field(
+        default=None, description=STATED_SIGMA
+    )
+
+    @model_validator(mode="after")
+    def _one_column_each(self) -> "FixedLoadTable":
+        self.check_columns()
+        return self
+
+    def params(self, index: int) -> dict[str, Any]:
+        """As for any device; the bus names its column."""
+        return {**super().params(index), "bus": self.buses[index]}
+
+
+class FlexibleLoadTable(Asset):
+    """Loads that may move their consumption within the local day."""
+
+    p_rated_kw: Positive | list[Positive] = Field(description="mean power over a day")
+    p_max_over_rated: AtLeastOne | list[AtLeastOne] = Field(
+        default=2.0, description="largest over mean power"
+    )
+    discomfort_eur_per_mw2h: NonNegative | list[NonNegative] = Field(
+        default=0.0, description="discomfort * (p - rated)^2 per hour"
+    )
+    cut_cost_eur_per_mwh: NonNegative | list[NonNegative] = Field(
+        default=0.0, description="of what a day could not be served"
+    )
+    tan_phi: Number = Field(default=0.0, description="reactive over active power drawn")
+
+
+class PlantTable(Asset):
+    """What plants of sun and wind have in common."""
+
+    series: str | None = Field(
+        default=None, description=".csv of measured power by bus; absent: from the weather"
+    )
+    sigma_share: NonNegative | list[NonNegative] | None = Field(
+        default=None, description=STATED_SIGMA
+    )
+    q_share: NonNegative | list[NonNegative] | None = Field(
+        default=None,
+        description="of the nameplate: reactive power on offer either way; absent: what the "
+        "inverter's rating leaves",
+    )
+    q_cost_eur_per_mvarh: NonNegative | list[NonNegative] | None = Field(
+        default=None, description=Q_COST
+    )
+    q_cost_quadratic_eur_per_mvar2h: NonNegative | list[NonNegative] | None = Field(
+        default=None, description=Q_COST_QUADRATIC
+    )
+
+    @model_validator(mode="after")
+    def _one_column_each(self) -> "PlantTable":
+        if self.series is not None:
+            self.check_columns()
+        return self
+
+    def params(self, index: int) -> dict[str, Any]:
+        """As for any device; a measured plant is also told the bus that names its column."""
+        column = {} if self.series is None else {"bus": self.buses[index]}
+        return {**super().params(index), **column}
+
+
+class PvTable(PlantTable):
     """Photovoltaic plants."""
 
     kwp: Positive | list[Positive] = Field(description="peak power")
@@ -66,33 +148,40 @@ class PvTable(Asset):
     azimuth_deg: (
         Annotated[float, Field(ge=0, le=360)] | list[Annotated[float, Field(ge=0, le=360)]]
     ) = Field(default=180.0, description="180: south")
-    series: str | None = Field(
-        default=None, description=".csv of measured power by bus; absent: from the weather"
-    )
-
-    @model_validator(mode="after")
-    def _one_column_each(self) -> "PvTable":
-        if self.series is not None and len(set(self.buses)) != len(self.buses):
-            raise RuleError("buses", self.buses, "each bus once: a series has one column for each")
-        return self
-
-    def params(self, index: int) -> dict[str, Any]:
-        """As for any device; a measured plant is also told the bus that names its column."""
-        given = super().params(index)
-        if given["series"] is None:
-            del given["series"]
-            return given
-        return {**given, "bus": self.buses[index]}
 
 
-class WindTable(Asset):
-    """Small wind turbines."""
+class WindTable(PlantTable):
+    """Small wind turbines, or measured wind power."""
 
     turbine: str = Field(default="NPS100C-21", description="name of a power curve, or .csv")
     count: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] = Field(
         default=1, description="turbines at the bus"
     )
     hub_height_m: Positive | list[Positive] = 37.0
+    rated_kw: Positive | list[Positive] | None = Field(
+        default=None, description="of a measured plant, instead of a turbine"
+    )
+
+    @model_validator(mode="after")
+    def _turbine_or_series(self) -> "WindTable":
+        if self.series is None and self.rated_kw is not None:
+            raise RuleError("rated_kw", self.rated_kw, "only with series: a turbine has its own")
+        if self.series is not None and self.rated_kw is None:
+            raise RuleError("rated_kw", None, "the rated power of the measured plant")
+        asked = sorted({*_TURBINE} & self.model_fields_set)
+        if self.series is not None and asked:
+            allowed = "only without series: a measured plant has no power curve"
+            raise RuleError(asked[0], getattr(self, asked[0]), allowed)
+        return self
+
+    def params(self, index: int) -> dict[str, Any]:
+        """As for any plant; a measured one has no turbine."""
+        given = super().params(index)
+        left_out = () if self.series is None else _TURBINE
+        return {name: value for name, value in given.items() if name not in left_out}
+
+
+_TURBINE = ("turbine", "count", "hub_height_m")
 
 
 class GeneratorTable(Asset):
@@ -103,6 +192,20 @@ class GeneratorTable(Asset):
     cost_eur_per_mwh: NonNegative | list[NonNegative] = Field(default=120.0, description="of fuel")
     cost_quadratic_eur_per_mw2h: NonNegative | list[NonNegative] = Field(
         default=0.0, description="grows with the output"
+    )
+    q_up_share: NonNegative | list[NonNegative] | None = Field(
+        default=None,
+        description="of p_max_kw: reactive power on offer, injected; one of the two absent: none "
+        "that way; both: what the machine's rating leaves",
+    )
+    q_down_share: NonNegative | list[NonNegative] | None = Field(
+        default=None, description="of p_max_kw: reactive power on offer, drawn"
+    )
+    q_cost_eur_per_mvarh: NonNegative | list[NonNegative] | None = Field(
+        default=None, description=Q_COST
+    )
+    q_cost_quadratic_eur_per_mvar2h: NonNegative | list[NonNegative] | None = Field(
+        default=None, description=Q_COST_QUADRATIC
     )
 
 
@@ -117,6 +220,9 @@ class BatteryTable(Asset):
     soc_min: Share = Field(default=0.1, description="never below")
     soc_end: Share | None = Field(default=None, description="at the end of each horizon")
     wear_eur_per_mwh: NonNegative = Field(default=5.0, description="per MWh charged or discharged")
+    wear_rise_eur_per_mwh: NonNegative | None = Field(
+        default=None, description="more per MWh at rated power than at a trickle; absent: 10"
+    )
 
 
 class EvTable(Asset):

@@ -15,7 +15,7 @@ import numpy as np
 
 from peergrid.errors import DataError, ModelError
 from peergrid.inputs.forecast import MAX_LEAD_H
-from peergrid.inputs.loads import bus_loads
+from peergrid.inputs.loads import bus_loads, measured_loads
 from peergrid.inputs.plants import check_columns, plant_power
 from peergrid.inputs.prices import Tariff, load_prices
 from peergrid.inputs.span import HOUR_S, Span
@@ -24,9 +24,10 @@ from peergrid.inputs.turbines import load_turbine, read_turbine
 from peergrid.inputs.weather import Site, load_weather
 from peergrid.network.from_pandapower import from_pandapower
 from peergrid.network.library import resolve_network
+from peergrid.scenario.layout import in_words
 from peergrid.scenario.schema import Scenario
 from peergrid.scenario.setup import Setup
-from peergrid.scenario.starters import Clock
+from peergrid.scenario.starters import Clock, override_of
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -89,8 +90,23 @@ def check_envelope(setup: Setup, feeder: "Feeder", where: str) -> None:
         raise DataError(where, "network.slack_vm_pu", network.slack_vm_pu, allowed)
 
 
+def check_meters(setup: Setup, where: str) -> None:
+    """Metered buses must exist, each named once."""
+    metered = setup.scenario.network.metered_buses
+    if metered == "all":
+        return
+    labels = {int(label) for label in setup.net.bus.index}
+    for k, bus in enumerate(metered):
+        if bus not in labels:
+            allowed = f"a bus of {setup.scenario.network.case}: {in_words(labels)}"
+            raise DataError(where, f"network.metered_buses[{k}]", bus, allowed)
+        if bus in metered[:k]:
+            raise DataError(where, f"network.metered_buses[{k}]", bus, "each bus once")
+
+
 def check_swapped(setup: Setup, where: str) -> None:
     """A bus can be in one pair of swapped meters only."""
+    check_meters(setup, where)
     seen: set[int] = set()
     for k, pair in enumerate(setup.scenario.plant.swap_meters):
         if pair[0] == pair[1] or seen & set(pair):
@@ -104,6 +120,7 @@ def check_inputs(setup: Setup, where: str) -> None:
     _check_prices(setup, span, where)
     _check_weather(setup, span, where)
     _check_loads(setup, span, where)
+    _check_fixed_loads(setup, span, where)
     _check_plants(setup, span, where)
     _check_turbines(setup, where)
     _check_tours(setup, where)
@@ -169,7 +186,7 @@ def _check_weather(setup: Setup, span: Span, where: str) -> None:
 
 def _check_loads(setup: Setup, span: Span, where: str) -> None:
     """A file is read for all buses; what ships with the package needs one to check the span."""
-    loads = setup.layout.devices["load"]
+    loads = [load for load in setup.layout.devices["load"] if load.nominal]
     source = setup.scenario.load.source
     if not loads or setup.scenario.simulators.load is not None:
         return
@@ -186,21 +203,42 @@ def _check_loads(setup: Setup, span: Span, where: str) -> None:
         )
 
 
+def _check_fixed_loads(setup: Setup, span: Span, where: str) -> None:
+    """A column for each load with a series, none left over."""
+    if setup.scenario.simulators.load is not None:
+        return
+    for k, table in enumerate(setup.scenario.fixed_load):
+        spec, base_dir = table.series, setup.base_dir
+        with naming(where, f"fixed_load[{k}].series", spec):
+            check_columns(spec, buses=table.buses, tz=span.tz, base_dir=base_dir)
+            none = np.zeros(len(table.buses))
+            measured_loads(spec, span, buses=table.buses, tan_phi=none, base_dir=base_dir)
+
+
 def _check_plants(setup: Setup, span: Span, where: str) -> None:
-    """Measured plants: a column for each, none left over, no more than their peak power."""
-    for k, table in enumerate(setup.scenario.pv):
-        if table.series is None or setup.scenario.simulators.pv is not None:
-            continue
-        kwp = [table.params(row)["kwp"] for row in range(len(table.buses))]
-        with naming(where, f"pv[{k}].series", table.series):
-            check_columns(table.series, buses=table.buses, tz=span.tz, base_dir=setup.base_dir)
-            plant_power(
-                table.series, span, buses=table.buses, kwp=np.array(kwp), base_dir=setup.base_dir
-            )
+    """Measured plants: a column for each, none left over, no more than their nameplate power."""
+    scenario = setup.scenario
+    for part, nameplate in (("pv", "kwp"), ("wind", "rated_kw")):
+        for k, table in enumerate(getattr(scenario, part)):
+            if table.series is None or override_of(scenario, part) is not None:
+                continue
+            rated = [table.params(row)[nameplate] for row in range(len(table.buses))]
+            with naming(where, f"{part}[{k}].series", table.series):
+                check_columns(table.series, buses=table.buses, tz=span.tz, base_dir=setup.base_dir)
+                plant_power(
+                    table.series,
+                    span,
+                    buses=table.buses,
+                    kwp=np.array(rated),
+                    base_dir=setup.base_dir,
+                    nameplate=nameplate,
+                )
 
 
 def _check_turbines(setup: Setup, where: str) -> None:
     for k, table in enumerate(setup.scenario.wind):
+        if table.series is not None:
+            continue
         with naming(where, f"wind[{k}].turbine", table.turbine):
             if table.turbine.endswith(".csv"):
                 read_turbine(setup.base_dir / table.turbine, hub_height_m=30.0)

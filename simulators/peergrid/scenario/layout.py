@@ -1,8 +1,12 @@
 """Who stands where: the devices and the participants of a scenario, before anything is started.
 
-A participant is a connection point: a bus with a load or a device. Two devices of one kind at the
-same bus go to two simulators (``layer`` 0 and 1), because what a device does is told to the later
-ones behind the same connection point, and a simulator cannot talk to itself.
+A participant is a connection point: a bus with a load or a device. Where only listed buses take
+part, the devices at such a bus are one participant, and the feeder's nominal load there is another,
+which like every other bus belongs to the background: it is forecast, but does not trade.
+
+Two devices of one kind at the same bus go to two simulators (``layer`` 0 and 1), because what a
+device does is told to the later ones behind the same connection point, and a simulator cannot talk
+to itself. Fixed loads hear nothing, so they all live in one.
 """
 
 from collections import Counter
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 MODELS = {
     "load": "Load",
+    "flexible_load": "FlexibleLoad",
     "ev": "EV",
     "battery": "Battery",
     "generator": "Generator",
@@ -28,6 +33,9 @@ MODELS = {
     "pv": "PV",
 }
 """Part of the scenario -> mosaik model, in the order in which devices act behind one bus."""
+
+LOADS = ("load", "flexible_load")
+"""Parts whose ``P[MW]`` counts load positive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,8 @@ class Device:
         Which table of the scenario it comes from.
     params
         Creation parameters.
+    nominal
+        Whether it is the feeder's own load, not one that the scenario adds.
     """
 
     part: str
@@ -56,11 +66,12 @@ class Device:
     layer: int = 0
     table: int = 0
     params: Mapping[str, Any] = field(default_factory=dict)
+    nominal: bool = False
 
     @property
     def side(self) -> str:
         """Whether its ``P[MW]`` counts load or generation positive."""
-        return "load" if self.part == "load" else "generation"
+        return "load" if self.part in LOADS else "generation"
 
     @property
     def needs_weather(self) -> bool:
@@ -70,10 +81,14 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Participant:
-    """One connection point with its rights and its devices, in the order they act."""
+    """One connection point with its rights and its devices, in the order they act.
+
+    One that does not take part belongs to the background.
+    """
 
     rights: ParticipantTable
     devices: tuple[Device, ...]
+    takes_part: bool = True
 
     @property
     def bus(self) -> int:
@@ -83,10 +98,12 @@ class Participant:
     def on_wire(self) -> dict[str, Any]:
         """As the market's creation parameter wants it."""
         rights = self.rights.model_dump()
+        kind = "bus" if self.takes_part else "background"
         return {
             **rights,
-            "name": self.rights.name or f"bus-{self.bus}",
+            "name": self.rights.name or f"{kind}-{self.bus}",
             "resources": [{"name": d.name, "side": d.side} for d in self.devices],
+            **({} if self.takes_part else {"takes_part": False}),
         }
 
 
@@ -118,8 +135,10 @@ def lay_out(scenario: Scenario, net: "pandapowerNet", *, where: str = "scenario"
         If a bus does not exist in the network.
     """
     check_buses(scenario, net, where)
-    devices = {"load": _loads(net)}
-    for part, tables in scenario.assets().items():
+    assets = scenario.assets()
+    devices = {"load": _nominal(net)}
+    devices["load"] += _fixed(assets.pop("fixed_load", ()), len(devices["load"]))
+    for part, tables in assets.items():
         devices[part] = _placed(part, tables)
     return Layout(devices=devices, participants=_participants(scenario, devices, where))
 
@@ -168,15 +187,31 @@ def nominal_loads(net: "pandapowerNet") -> dict[int, tuple[float, float]]:
     return {int(bus): (p, q) for bus, p, q in loads if p != 0.0 or q != 0.0}
 
 
-def _loads(net: "pandapowerNet") -> tuple[Device, ...]:
+def _nominal(net: "pandapowerNet") -> tuple[Device, ...]:
     return tuple(
         Device(
             part="load",
             name=f"Load-{k}",
             bus=bus,
             params={"bus": bus, "p_nom_kw": p_kw, "q_nom_kvar": q_kvar},
+            nominal=True,
         )
         for k, (bus, (p_kw, q_kvar)) in enumerate(nominal_loads(net).items())
+    )
+
+
+def _fixed(tables: Sequence[Any], first: int) -> tuple[Device, ...]:
+    """The loads that a scenario adds, counted on from ``first``."""
+    places = [(t, table, k) for t, table in enumerate(tables) for k in range(len(table.buses))]
+    return tuple(
+        Device(
+            part="load",
+            name=f"Load-{first + number}",
+            bus=table.buses[k],
+            table=t,
+            params=table.params(k),
+        )
+        for number, (t, table, k) in enumerate(places)
     )
 
 
@@ -202,19 +237,48 @@ def _placed(part: str, tables: Sequence[Any]) -> tuple[Device, ...]:
 def _participants(
     scenario: Scenario, devices: Mapping[str, tuple[Device, ...]], where: str
 ) -> tuple[Participant, ...]:
-    by_bus: dict[int, list[Device]] = {}
-    for part in MODELS:
-        for device in sorted(devices.get(part, ()), key=lambda d: d.layer):
-            by_bus.setdefault(device.bus, []).append(device)
+    """By bus; those that take part before the background."""
+    ordered = [
+        device
+        for part in MODELS
+        for device in sorted(devices.get(part, ()), key=lambda device: device.layer)
+    ]
+    buses = {table.bus for table in scenario.participant}
+    listed = scenario.market.participants == "listed"
+    trading = [d for d in ordered if not listed or (d.bus in buses and not d.nominal)]
+    background = [d for d in ordered if listed and (d.bus not in buses or d.nominal)]
+    rights = _rights(scenario, {device.bus for device in trading}, where)
+    return (
+        *(
+            Participant(rights=rights.get(bus) or ParticipantTable(bus=bus), devices=found)
+            for bus, found in _by_bus(trading).items()
+        ),
+        *(
+            Participant(rights=ParticipantTable(bus=bus), devices=found, takes_part=False)
+            for bus, found in _by_bus(background).items()
+        ),
+    )
+
+
+def _by_bus(devices: Sequence[Device]) -> dict[int, tuple[Device, ...]]:
+    buses = sorted({device.bus for device in devices})
+    return {bus: tuple(device for device in devices if device.bus == bus) for bus in buses}
+
+
+def _rights(scenario: Scenario, buses: set[int], where: str) -> dict[int, ParticipantTable]:
+    """The tables of participants by bus; ``buses`` are those that can have one."""
+    listed = scenario.market.participants == "listed"
+    if listed and not scenario.participant:
+        allowed = "one or more [[participant]] tables, because market.participants = 'listed'"
+        raise DataError(where, "participant", [], allowed)
     rights: dict[int, ParticipantTable] = {}
     for k, table in enumerate(scenario.participant):
         if table.bus in rights:
             raise DataError(where, f"participant[{k}].bus", table.bus, "each bus once")
-        if table.bus not in by_bus:
-            allowed = f"a bus with a load or a device: {in_words(set(by_bus))}"
-            raise DataError(where, f"participant[{k}].bus", table.bus, allowed)
+        if table.bus not in buses:
+            what = "a device of its own" if listed else "a load or a device"
+            named = {p.bus for p in scenario.participant} & buses if listed else buses
+            known = f": {in_words(named)}" if named else ""
+            raise DataError(where, f"participant[{k}].bus", table.bus, f"a bus with {what}{known}")
         rights[table.bus] = table
-    return tuple(
-        Participant(rights=rights.get(bus) or ParticipantTable(bus=bus), devices=tuple(found))
-        for bus, found in sorted(by_bus.items())
-    )
+    return rights

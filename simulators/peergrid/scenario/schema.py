@@ -13,6 +13,8 @@ from peergrid.scenario.assets import (
     Asset,
     BatteryTable,
     EvTable,
+    FixedLoadTable,
+    FlexibleLoadTable,
     GeneratorTable,
     NonNegative,
     ParticipantTable,
@@ -39,6 +41,13 @@ class Network(Table):
     v_min_pu: Positive = Field(default=0.9, description="lower end of the voltage band")
     v_max_pu: Positive = Field(default=1.1, description="upper end of the voltage band")
     max_loading_percent: Positive = Field(default=100.0, description="of each line's rating")
+    rise_limit_pu: Positive | None = Field(
+        default=None,
+        description="largest voltage rise that participants may cause together (0.02 is common)",
+    )
+    metered_buses: Literal["all"] | list[int] = Field(
+        default="all", description="buses whose voltage and power the operator measures"
+    )
 
     @model_validator(mode="after")
     def _band(self) -> "Network":
@@ -52,6 +61,10 @@ class Plant(Table):
     """How the real grid differs from the market's model of it."""
 
     impedance_scale: Positive = Field(default=1.0, description="on every series impedance")
+    impedance_spread: NonNegative = Field(
+        default=0.0,
+        description="standard deviation of each line's own factor around impedance_scale; seeded",
+    )
     load_scale: NonNegative = Field(default=1.0, description="on every load, not forecast")
     swap_meters: list[Pair] = Field(
         default_factory=list, description="pairs of buses whose measurements are swapped"
@@ -90,6 +103,12 @@ class PriceInput(Table):
     retail_adder_eur_per_mwh: float = Field(default=150.0, description="fees and taxes")
     feed_in_fee_eur_per_mwh: float = Field(default=0.0, description="kept by the retailer")
     feed_in_floor_eur_per_mwh: float = Field(default=40.0, description="least price of feed-in")
+    reactive_import_eur_per_mvarh: NonNegative = Field(
+        default=0.0, description="price of reactive power; 0: it is not traded"
+    )
+    reactive_feed_in_eur_per_mvarh: NonNegative = Field(
+        default=0.0, description="paid for reactive power that nobody here takes"
+    )
     strict: bool = Field(
         default=False, description="refuse hours whose feed-in price exceeds the import price"
     )
@@ -108,6 +127,12 @@ class Market(Table):
     """Who clears, how, and who pays for what."""
 
     mechanism: Literal["p2p", "none"] = "p2p"
+    participants: Literal["all", "listed"] = Field(
+        default="all",
+        description="who takes part: every bus with a load or a device, or only the devices at "
+        "the buses that a [[participant]] table names; the feeder's nominal load, there too, and "
+        "all else then belong to the background, which is forecast and drawn but not traded",
+    )
     network: Literal["envelope", "ac", "none"] = Field(
         default="envelope",
         description="what the clearing must respect: the envelopes, the exact AC network itself, "
@@ -116,6 +141,15 @@ class Market(Table):
     settlement: Literal["mid-market", "marginal", "sdr"] = "mid-market"
     losses_paid_by: Literal["operator", "participants"] = "operator"
     network_fee_eur_per_mwh: NonNegative = Field(default=10.0, description="on every trade")
+    fee_fixed_eur_per_mwh: NonNegative = Field(
+        default=0.0, description="on every trade, and weighed when trades are chosen"
+    )
+    fee_eur_per_mwh_ohm: NonNegative = Field(
+        default=0.0, description="the same per ohm of the path between the two buses"
+    )
+    fee_reactive_share: NonNegative = Field(
+        default=0.0, description="fees on reactive trades, relative to those on active ones"
+    )
     enforcement: Literal["hard", "soft"] = Field(
         default="hard",
         description="devices keep to the envelope, or breaches are counted",
@@ -127,8 +161,38 @@ class Market(Table):
 class Envelopes(Table):
     """What each connection point may inject and draw, set by the network operator."""
 
-    kind: Literal["doe", "static", "none"] = "doe"
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of the forecast margins")
+    kind: Literal["none", "static", "doe", "dfe-two-stage", "dfe-joint"] = Field(
+        default="doe",
+        description="none; static: one limit for all hours; doe: set by the operator each hour; "
+        "dfe-two-stage, dfe-joint: agreed between communities and operator",
+    )
+    objective: Literal["proportional", "equal", "max-min", "log", "alpha-fair", "width"] = Field(
+        default="proportional", description="by which rule a DOE (or static) shares out the room"
+    )
+    alpha: NonNegative = Field(default=2.0, description="of alpha-fair; 1: log, 0: sum of shares")
+    shape: Literal["box", "polygon"] = Field(
+        default="box",
+        description="polygon: of 12 rays in P and Q around the box, where reactive power is traded",
+    )
+    count_on_load: bool = Field(
+        default=True,
+        description="credit load that is sure to be there to exports, if room is short",
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="at which promises hold")
+    promise: Literal["side", "network"] = Field(
+        default="side",
+        description="confidence of each side of an envelope, or of the whole network in an hour",
+    )
+    margins: Literal["gaussian", "conformal"] = Field(
+        default="gaussian", description="conformal: from the forecast errors recorded so far"
+    )
+    load_sigma: NonNegative = Field(
+        default=0.0, description="uncertainty of the background load at each bus, relative"
+    )
+    common_sigma: NonNegative = Field(default=0.0, description="of all background load together")
+    loss_price_eur_per_mwh: NonNegative = Field(
+        default=0.0, description="charged on losses while joint envelopes are agreed, and after"
+    )
     feedback: bool = Field(default=True, description="correct the model from what the meters saw")
 
 
@@ -189,6 +253,7 @@ class Simulators(Table):
     pv: Override | None = None
     wind: Override | None = None
     generator: Override | None = None
+    flexible_load: Override | None = None
     battery: Override | None = None
     ev: Override | None = None
     market: Override | None = None
@@ -214,6 +279,8 @@ class Scenario(Table):
     forecast: ForecastInput = Field(default_factory=ForecastInput)
     market: Market = Field(default_factory=Market)
     envelopes: Envelopes = Field(default_factory=Envelopes)
+    fixed_load: list[FixedLoadTable] = Field(default_factory=list)
+    flexible_load: list[FlexibleLoadTable] = Field(default_factory=list)
     pv: list[PvTable] = Field(default_factory=list)
     wind: list[WindTable] = Field(default_factory=list)
     generator: list[GeneratorTable] = Field(default_factory=list)
@@ -235,4 +302,4 @@ class Scenario(Table):
         return {name: list(table) for name, table in tables.items() if table}
 
 
-ASSET_TABLES = ("ev", "battery", "generator", "wind", "pv")
+ASSET_TABLES = ("fixed_load", "flexible_load", "ev", "battery", "generator", "wind", "pv")

@@ -14,7 +14,8 @@ from peergrid.units import hours
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
-_CALENDAR = ("weather", "load", "ev", "battery", "generator", "wind", "pv")
+REACTIVE_PRICES = ("reactive_import_eur_per_mvarh", "reactive_feed_in_eur_per_mvarh")
+_CALENDAR = ("weather", "load", "flexible_load", "ev", "battery", "generator", "wind", "pv")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,6 +112,8 @@ class Setup:
             **self._network_spec(),
             "slack_vm_pu": network.slack_vm_pu,
             "impedance_scale": plant.impedance_scale,
+            "impedance_spread": plant.impedance_spread,
+            "seed": self.scenario.seed,
         }
 
     def _network_spec(self) -> dict[str, str]:
@@ -124,11 +127,11 @@ class Setup:
         """The plant's net without its own loads, as a pandapower file."""
         import pandapower
 
-        from peergrid.network.plant_net import plant_net
+        from peergrid.network.plant_net import plant_net, varied_lines
 
         path = Path(self._scratch.name) / "plant.json"
         plant = plant_net(
-            self.net,
+            varied_lines(self.net, self.scenario.plant.impedance_spread, self.scenario.seed),
             slack_vm_pu=self.scenario.network.slack_vm_pu,
             impedance_scale=self.scenario.plant.impedance_scale,
         )
@@ -152,7 +155,8 @@ class Setup:
 
     def _tariff(self) -> dict[str, Any]:
         """The prices of the scenario, as the market and whoever bids by them take them."""
-        return {**self.scenario.prices.model_dump(), "timezone": self.scenario.timezone}
+        prices = self.scenario.prices.model_dump(exclude=set(REACTIVE_PRICES))
+        return {**prices, "timezone": self.scenario.timezone}
 
     def market_params(self) -> dict[str, Any]:
         """Creation parameters of the market."""
@@ -165,16 +169,22 @@ class Setup:
 
     def _market_settings(self) -> dict[str, Any]:
         scenario = self.scenario
-        network = scenario.network.model_dump(exclude={"case"})
-        market = scenario.market.model_dump(exclude_none=True)
+        network = scenario.network.model_dump(exclude={"case", "metered_buses"})
+        market = scenario.market.model_dump(exclude_none=True, exclude={"participants"})
         if market["network"] == "envelope":
             del market["network"]  # the market's own default
         return {
             **network,
             **market,
+            **self.scenario.prices.model_dump(include=set(REACTIVE_PRICES)),
             "envelopes": scenario.envelopes.model_dump(),
             "horizon": self.horizon_steps,
             "hours": -(-self.clock.until // 3600),
-            "meters": sorted(int(bus) for bus in self.net.bus.index),
+            "meters": self._meters(),
             "base_dir": str(self.base_dir),
         }
+
+    def _meters(self) -> list[int]:
+        """Buses that are metered."""
+        metered = self.scenario.network.metered_buses
+        return sorted(int(bus) for bus in (self.net.bus.index if metered == "all" else metered))

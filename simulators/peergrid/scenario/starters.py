@@ -12,6 +12,10 @@ SIMULATORS = {
     "grid": ("Grid", "peergrid.cosim.grid:GridSimulator"),
     "weather": ("Weather", "peergrid.cosim.weather:WeatherSimulator"),
     "load": ("Load", "peergrid.cosim.load:LoadSimulator"),
+    "flexible_load": (
+        "FlexibleLoad",
+        "peergrid.cosim.flexible_load:FlexibleLoadSimulator",
+    ),
     "ev": ("EVFleet", "peergrid.cosim.ev_fleet:EVFleetSimulator"),
     "battery": ("Battery", "peergrid.cosim.battery:BatterySimulator"),
     "generator": ("Generator", "peergrid.cosim.generator:GeneratorSimulator"),

@@ -189,12 +189,12 @@ def _connect_market(wired: Wired) -> None:
         for device, resource in zip(spec.devices, participant.children, strict=True):
             entity = wired.devices[device.name]
             wired.link(entity, resource, "flexibility", *POWER, shifted=True)
-            if device.part == "load":
+            if device.part == "load" or not spec.takes_part:
                 continue
             wired.link(resource, entity, "P_set[MW]", "Q_set[MVar]")
             if hard:
                 wired.link(participant, entity, "P_max[MW]", "P_min[MW]")
-        if hard:
+        if hard and spec.takes_part:
             _connect_site(wired, spec.devices)
 
 

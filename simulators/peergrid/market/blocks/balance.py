@@ -39,6 +39,11 @@ class RetailBalance:
     dt_h: float
     size_kw: Floats
 
+    @property
+    def first_price(self) -> Floats:
+        """Price of the rows before anything is known: everybody at the import price, ``(T,)``."""
+        return self.price_import_eur_per_kwh
+
     def propose(self, target_kw: Floats, weight_eur_per_kw2: Floats) -> Floats:
         """Import that the retailer's two prices and the target agree on, ``(G, T)``.
 

@@ -1,4 +1,4 @@
-"""Envelopes as a coupling block: each participant's total injection stays inside its box."""
+"""Envelopes as a coupling block: each participant's injections stay inside its box."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EnvelopeBoxes:
-    """Coupling rows ``total = rows @ p + offset``, one per participant with flexible resources.
+    """Coupling rows ``total = rows @ p + offset``, one per position that resources move.
 
     Parameters
     ----------
@@ -22,6 +22,8 @@ class EnvelopeBoxes:
         ``(E, T)`` the envelope; infinite entries are no limit.
     size_kw
         ``(E,)`` typical injection, for scaling.
+    position
+        ``(E,)`` which position each row is: a participant, or with reactive trade N more.
     """
 
     rows: Floats
@@ -29,6 +31,7 @@ class EnvelopeBoxes:
     p_min_kw: Floats
     p_max_kw: Floats
     size_kw: Floats
+    position: NDArray[np.int64]
 
     def propose(self, target_kw: Floats, weight_eur_per_kw2: Floats) -> Floats:
         """The nearest total inside the box; the weight does not matter."""

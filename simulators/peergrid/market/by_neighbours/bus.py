@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.errors import ModelError
-from peergrid.market.participant import opened
+from peergrid.market.agents import opened
 from peergrid.market.problem import Grid, Problem
 
 Floats = NDArray[np.float64]

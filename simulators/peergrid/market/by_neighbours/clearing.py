@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from peergrid.errors import SolverError
 from peergrid.market.admm import Status
+from peergrid.market.agents import opened
 from peergrid.market.by_neighbours.iteration import (
     NeighbourSettings,
     Run,
@@ -17,11 +18,10 @@ from peergrid.market.by_neighbours.iteration import (
     set_up,
 )
 from peergrid.market.checks import check
-from peergrid.market.participant import opened
+from peergrid.market.goods import retail_balance
 from peergrid.market.problem import Problem
 from peergrid.market.report import grid_state
 from peergrid.market.result import Clearing, Warm
-from peergrid.market.setup import retail_balance
 from peergrid.network.power_flow import PowerFlow, solve
 
 Floats = NDArray[np.float64]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.market.agents import opened
 from peergrid.market.by_neighbours.agent import Agent, Answer
 from peergrid.market.by_neighbours.bus import Rows, Units, buses, grid_of
-from peergrid.market.participant import opened
 from peergrid.market.problem import Grid, Problem
 from peergrid.units import mw_from_kw
 

@@ -20,8 +20,8 @@ import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.market.agents import opened
 from peergrid.market.by_neighbours.bus import Bus, Units
-from peergrid.market.participant import opened
 from peergrid.market.problem import Problem
 
 Floats = NDArray[np.float64]

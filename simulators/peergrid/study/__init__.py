@@ -1,0 +1,1 @@
+"""One day of energy communities on a feeder, planned ahead under one method after the other."""

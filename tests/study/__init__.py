@@ -1,0 +1,1 @@
+"""Days of energy communities under one method after the other."""
