@@ -12,7 +12,8 @@ from peergrid.cosim.attributes import outputs_of
 
 HOURS, STEP = 24, 3600
 START = "2024-06-19T23:00+00:00"  # mosaik's time 0: one step before 20 June, 0:00
-FOLDER, NAME = Path(__file__).parent, Path(__file__).stem
+FOLDER = Path(__file__).parent
+NAME = globals().get("CASE", Path(__file__).stem)  # ieee33_doe.py runs these lines too
 TABLES = tomllib.loads((FOLDER / f"{NAME}.toml").read_text(encoding="utf-8"))
 NETWORK = {"slack_vm_pu": 1.0, "max_loading_percent": 100.0, **TABLES["network"]}
 CASE = NETWORK.pop("case")

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import mosaik_api_v3
 
 from peergrid import __version__
-from peergrid.cosim.attributes import lag_steps_of, unit_of
+from peergrid.cosim.attributes import lag_steps_of
 from peergrid.cosim.base import Inputs, Outputs, Simulator
+from peergrid.cosim.wire import unit_of
 from peergrid.errors import DataError
 from peergrid.results.layout import SeriesInfo, info_from_names
 from peergrid.results.writer import RunFile, RunHeader
