@@ -90,9 +90,7 @@ def nearest(
         np.sqrt(weight),
         np.ascontiguousarray(rows),
         columns,
-        np.ascontiguousarray(limit),
-        np.ascontiguousarray(floor),
-        np.ascontiguousarray(ceiling),
+        tuple(np.ascontiguousarray(part) for part in (limit, floor, ceiling)),
         x,
         multipliers,
         found,
@@ -146,8 +144,9 @@ def _sizes(point, rows, columns, limit, h, size):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, error_model="numpy")
-def _most_broken(y, point, rows, columns, sizes, limit, floor, ceiling, h, tight):  # type: ignore[no-untyped-def]
+def _most_broken(y, point, rows, columns, sizes, bounds, h, tight):  # type: ignore[no-untyped-def]
     """Constraint that is broken most, relative to its size, or -1; and by how much."""
+    limit, floor, ceiling = bounds
     split, count = rows.shape
     worst, which, amount = TOLERANCE, -1, 0.0
     for j in range(split):
@@ -227,8 +226,9 @@ def _direction(normal, normals, active, split, step):  # type: ignore[no-untyped
 
 
 @njit(cache=True, error_model="numpy")
-def _polished(normals, active, root, point, rows, limit, floor, ceiling, h, y, u):  # type: ignore[no-untyped-def]
+def _polished(normals, active, root, point, rows, bounds, h, y, u):  # type: ignore[no-untyped-def]
     """Answer from the active constraints alone, without the rounding of the steps."""
+    limit, floor, ceiling = bounds
     m, count = normals.shape
     split = rows.shape[0]
     free, which, unit, length = _free_rows(normals, active, split)
@@ -260,7 +260,7 @@ def _polished(normals, active, root, point, rows, limit, floor, ceiling, h, y, u
 
 
 @njit(cache=True, error_model="numpy")
-def _nearest(point, root, rows_of, columns, limit, floor, ceiling, x, multipliers, found):  # type: ignore[no-untyped-def]
+def _nearest(point, root, rows_of, columns, bounds, x, multipliers, found):  # type: ignore[no-untyped-def]
     """All hours, one after the other."""
     split, count = rows_of.shape[1], rows_of.shape[2]
     total = split + 2 * count
@@ -272,12 +272,10 @@ def _nearest(point, root, rows_of, columns, limit, floor, ceiling, x, multiplier
         rows = rows_of[min(h, rows_of.shape[0] - 1)]
         y[:] = point[:, h]
         tight[:] = False
-        _sizes(point, rows, columns, limit, h, sizes)
+        _sizes(point, rows, columns, bounds[0], h, sizes)
         m = 0
         for _ in range(50 * (total + 1)):
-            k, broken = _most_broken(
-                y, point, rows, columns, sizes, limit, floor, ceiling, h, tight
-            )
+            k, broken = _most_broken(y, point, rows, columns, sizes, bounds, h, tight)
             if k < 0:
                 break
             _normal(k, rows, root, normal)
@@ -316,7 +314,7 @@ def _nearest(point, root, rows_of, columns, limit, floor, ceiling, x, multiplier
         else:
             found[h] = False
         if found[h] and m > 0:
-            _polished(normals[:m], active[:m], root, point, rows, limit, floor, ceiling, h, y, u)
+            _polished(normals[:m], active[:m], root, point, rows, bounds, h, y, u)
         x[:, h] = y
         for a in range(m):
             multipliers[active[a], h] = u[a]

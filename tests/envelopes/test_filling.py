@@ -40,7 +40,8 @@ def vessels(draw: Any, *, alone: bool = False, granted: bool = True) -> Vessel:
     demand = rng.exponential(size=(hours, rows, count))
     demand *= rng.random((hours, rows, count)) < 0.7
     least = rng.uniform(0.0, 0.5, (count, hours)) * (rng.random((count, hours)) < 0.4)
-    least = least if granted else 0.0 * least
+    owed = rng.uniform(0.0, 0.5, (count, hours)) * (rng.random((count, hours)) < 0.2)
+    least = least - owed if granted else 0.0 * least  # a negative one gives room
     most = least + rng.uniform(0.0, 1.5, (count, hours)) * (rng.random((count, hours)) < 0.85)
     room = rng.uniform(-0.2 if granted else 0.0, 2.0, (rows, hours))
     room[rng.random((rows, hours)) < 0.15] = np.inf

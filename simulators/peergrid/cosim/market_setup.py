@@ -196,7 +196,7 @@ def _rules(sid: str, envelopes: dict[str, Any]) -> Rules:
 
 _RULES = (
     *("kind", "objective", "alpha", "shape", "count_on_load", "confidence", "promise"),
-    *("margins", "feedback"),
+    *("margins", "commitments", "feedback"),
 )
 
 

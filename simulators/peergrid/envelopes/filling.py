@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+ROUNDING = 1e-15  # of a level
 FULL = 1e-12  # room of a row, relative to its limit, that counts as none
 
 
@@ -27,7 +28,8 @@ def fill(
     room
         ``(J, T)``; infinite rows never fill.
     least, most
-        ``(K, T)``; what ``least`` takes is granted even where it does not fit.
+        ``(K, T)``; what ``least`` takes is granted even where it does not fit. A negative one gives
+        room, and is taken back first, as far as there is room.
     rate
         ``(K, T)`` share per level, positive: at level x a share is ``clip(rate x, least, most)``.
     group
@@ -61,6 +63,8 @@ def _fill(demand, room, least, most, rate, group, share):  # type: ignore[no-unt
         frozen = np.zeros(group.max() + 1 if count else 0, dtype=np.bool_)
         left, slope = np.empty(rows), np.empty(rows)
         level = 0.0
+        for k in range(count):
+            level = min(level, least[k, h] / rate[k, h])
         for j in range(rows):
             left[j] = room[j, h]
             for k in range(count):
@@ -75,7 +79,7 @@ def _fill(demand, room, least, most, rate, group, share):  # type: ignore[no-unt
                 if frozen[group[k]] or share[k, h] >= most[k, h]:
                     continue
                 start, end = least[k, h] / rate[k, h], most[k, h] / rate[k, h]
-                if level < start * (1.0 - 1e-15):
+                if level < start - ROUNDING * abs(start):
                     step = min(step, start - level)
                     continue
                 moving = True
@@ -95,10 +99,12 @@ def _fill(demand, room, least, most, rate, group, share):  # type: ignore[no-unt
                 for k in range(count):
                     if frozen[group[k]] or share[k, h] >= most[k, h]:
                         continue
-                    if level - step < least[k, h] / rate[k, h] * (1.0 - 1e-15):
+                    start = least[k, h] / rate[k, h]
+                    if level - step < start - ROUNDING * abs(start):
                         continue
-                    share[k, h] = min(rate[k, h] * level, most[k, h])
-                    if level >= most[k, h] / rate[k, h] * (1.0 - 1e-15):
+                    share[k, h] = max(share[k, h], min(rate[k, h] * level, most[k, h]))
+                    end = most[k, h] / rate[k, h]
+                    if level >= end - ROUNDING * abs(end):
                         share[k, h] = most[k, h]
                 for j in range(rows):
                     left[j] -= slope[j] * step
@@ -107,7 +113,7 @@ def _fill(demand, room, least, most, rate, group, share):  # type: ignore[no-unt
             for j in range(rows):
                 if slope[j] <= 0.0 or not np.isfinite(room[j, h]):
                     continue
-                if j != full and left[j] > 1e-12 * abs(room[j, h]):
+                if j != full and left[j] > FULL * abs(room[j, h]):
                     continue
                 for k in range(count):
                     if demand[h, j, k] > 0.0:

@@ -63,6 +63,8 @@ class Rules:
         Which of the two.
     margins
         Gaussian, or conformal: from the forecast errors that were recorded.
+    commitments
+        Whether joint envelopes may commit a participant to inject or draw at least so much.
     loss_price_eur_per_kwh
         What the operator charges for losses while joint envelopes are negotiated, and after.
     feedback
@@ -77,6 +79,7 @@ class Rules:
     confidence: float = 0.95
     promise: Literal["side", "network"] = "side"
     margins: Literal["gaussian", "conformal"] = "gaussian"
+    commitments: bool = False
     loss_price_eur_per_kwh: float = 0.0
     feedback: bool = True
 

@@ -31,11 +31,25 @@ NO_REACH_KW = 1e-6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Room:
-    """What the two sides bring to the table, ``(4 N, T)``; see :class:`Agreement`."""
+    """What the two sides bring to the table, ``(4 N, T)``; see :class:`Agreement`.
+
+    ``commits`` says whether participants may commit themselves; see :meth:`committing`.
+    """
 
     margin: Floats
     least: Floats
     most: Floats
+    commits: bool = False
+
+    def committing(self) -> "Room":
+        """The same with commitments: nobody is granted the right to fall back to firm load.
+
+        What a participant will inject (or draw) at least then counts for the others; its box may
+        lie on one side of zero.
+        """
+        up, down, q_up, q_down = np.split(np.maximum(self.most, self.least), 4)
+        lowest = -np.concatenate([down, up, q_down, q_up])
+        return replace(self, least=np.minimum(self.least, lowest), commits=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,11 +157,13 @@ def extents(problem: Problem, found: Clearing, room: Room) -> Floats:
 def inside(problem: Problem, boxes: Boxes, room: Room) -> Problem:
     """The problem with envelopes, drawn in by the margins, as its boxes.
 
-    Where the margins do not fit, the box closes on its middle; what is firm always fits.
+    Where the margins do not fit, the box closes on its middle; what is firm always fits, unless it
+    was committed away.
     """
     up, down, q_up, q_down = np.split(boxes.extent - room.margin, 4)
     low, high = _ordered(-down, up)
-    low, high = np.minimum(low, problem.firm_kw), np.maximum(high, problem.firm_kw)
+    if not room.commits:
+        low, high = np.minimum(low, problem.firm_kw), np.maximum(high, problem.firm_kw)
     limited = replace(
         problem,
         box_min_kw=np.minimum(np.maximum(low, problem.box_min_kw), high),
@@ -157,14 +173,9 @@ def inside(problem: Problem, boxes: Boxes, room: Room) -> Problem:
     if trade is None:
         return limited
     q_low, q_high = _ordered(-q_down, q_up)
-    return replace(
-        limited,
-        reactive=replace(
-            trade,
-            box_min_kvar=np.minimum(q_low, trade.firm_kvar),
-            box_max_kvar=np.maximum(q_high, trade.firm_kvar),
-        ),
-    )
+    if not room.commits:
+        q_low, q_high = np.minimum(q_low, trade.firm_kvar), np.maximum(q_high, trade.firm_kvar)
+    return replace(limited, reactive=replace(trade, box_min_kvar=q_low, box_max_kvar=q_high))
 
 
 def _ordered(low: Floats, high: Floats) -> tuple[Floats, Floats]:

@@ -64,7 +64,11 @@ def survey(
         uncertainty_pu=partial(posterior_margin_pu, correction),
     )
     offer = wanted.offer(count_on_load=community.rules.count_on_load)
-    return Terrain(limits=limits, wishes=wanted, offer=offer, room=_room(wanted, offer, up, down))
+    room = _room(wanted, offer, up, down)
+    commits = community.rules.commitments and community.rules.kind == "dfe-joint"
+    return Terrain(
+        limits=limits, wishes=wanted, offer=offer, room=room.committing() if commits else room
+    )
 
 
 def side_level(community: Community, reading: Reading, *, reactive: bool) -> float:

@@ -190,6 +190,10 @@ class Envelopes(Table):
         default=0.0, description="uncertainty of the background load at each bus, relative"
     )
     common_sigma: NonNegative = Field(default=0.0, description="of all background load together")
+    commitments: bool = Field(
+        default=False,
+        description="joint envelopes may commit a participant to inject or draw at least so much",
+    )
     loss_price_eur_per_mwh: NonNegative = Field(
         default=0.0, description="charged on losses while joint envelopes are agreed, and after"
     )
