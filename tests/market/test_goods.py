@@ -140,13 +140,13 @@ def assert_optimal(problem: Problem, network: Any) -> Clearing:
 seeds = st.integers(0, 10**6)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(seed=seeds, fees=st.booleans(), reactive=st.booleans())
 def test_decentral_is_central(seed: int, fees: bool, reactive: bool) -> None:
     assert_optimal(market(seed, fees=fees, reactive=reactive), "none")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(seed=seeds, fees=st.booleans(), reactive=st.booleans())
 def test_negotiated_envelopes_are_the_best_ones(seed: int, fees: bool, reactive: bool) -> None:
     problem = negotiable(market(seed, fees=fees, reactive=reactive), seed)
@@ -162,13 +162,13 @@ def test_negotiated_envelopes_are_the_best_ones(seed: int, fees: bool, reactive:
     assert (found.worth_of_rows >= 0.0).all()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(seed=seeds)
 def test_charged_losses_are_weighed(seed: int) -> None:
     assert_optimal(charged(market(seed), seed), "none")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=seeds)
 def test_trades_are_antisymmetric_and_money_is_conserved(seed: int) -> None:
     problem = market(seed)
@@ -182,10 +182,10 @@ def test_trades_are_antisymmetric_and_money_is_conserved(seed: int) -> None:
         assert (trades.flow_kw >= 0.0).all()
         np.testing.assert_allclose(net + net.transpose(1, 0, 2), 0.0, atol=1e-9)
         rest = position - net.sum(axis=1)
-        np.testing.assert_allclose(rest, trades.sold_kw - trades.bought_kw, atol=0.3)
+        np.testing.assert_allclose(rest, trades.sold_kw - trades.bought_kw, atol=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=seeds)
 def test_prices_leave_nothing_to_trade(seed: int) -> None:
     problem = market(seed)
@@ -198,7 +198,7 @@ def test_prices_leave_nothing_to_trade(seed: int) -> None:
     assert (price >= problem.price_feed_in_eur_per_kwh - 1e-6).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=seeds)
 def test_the_exchange_answers_with_the_least_cost(seed: int) -> None:
     """The proximal step against a brute-force search around it."""

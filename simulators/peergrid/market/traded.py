@@ -42,8 +42,9 @@ def traded(setup: Setup, state: admm.State, proposal: Floats) -> Traded:
     for good in (setup.balance if setup.network is None else None, setup.reactive):
         trades = None
         if isinstance(good, Exchange):
-            trades = good.trades(*_asked(setup, state, good))
-            cost += good.cost(good.rows @ proposal + good.offset_kw, trades)
+            position = good.rows @ proposal + good.offset_kw
+            trades = good.trades(*_asked(setup, state, good)).completed(position)
+            cost += good.cost(position, trades)
         elif isinstance(good, RetailBalance):
             cost += good.cost(good.rows @ proposal + good.offset_kw)
         found.append(trades)

@@ -9,7 +9,7 @@ between any two participants by no more than the fee of the trade between them. 
 therefore the nearest point of that polyhedron of prices, and the trades are its multipliers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,16 @@ class Trades:
     flow_kw: Floats
     bought_kw: Floats
     sold_kw: Floats
+
+    @property
+    def net_kw(self) -> Floats:
+        """What each sells to others less what it buys from them, ``(N, T)``."""
+        return np.asarray(self.flow_kw.sum(axis=1) - self.flow_kw.sum(axis=0))
+
+    def completed(self, position_kw: Floats) -> "Trades":
+        """The same trades; the retailer covers what positions ``(N, T)`` leave."""
+        rest = position_kw - self.net_kw
+        return replace(self, bought_kw=np.maximum(-rest, 0.0), sold_kw=np.maximum(rest, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,7 +124,7 @@ class Exchange:
 
     def cost(self, position_kw: Floats, trades: Trades) -> float:
         """What positions cost if these trades are made and the retailer covers the rest [EUR]."""
-        traded = (trades.flow_kw.sum(axis=1) - trades.flow_kw.sum(axis=0)) - position_kw
+        traded = trades.net_kw - position_kw
         bought = self.price_import_eur_per_kwh * np.maximum(traded, 0.0)
         sold = self.price_feed_in_eur_per_kwh * np.maximum(-traded, 0.0)
         fees = (self.fee_eur_per_kwh[:, :, None] * trades.flow_kw).sum()
