@@ -29,7 +29,7 @@ def test_the_published_table_stands_beneath_with_its_caveats(peergrid: Command) 
         "no reproduction",
         "rise",
         "not known",
-        "24 random",
+        "on the same rows",
     ):
         assert said in result.out
 

@@ -39,6 +39,7 @@ OBJECTIVES: tuple[Objective, ...] = (
 )
 TIGHT = 1e-6  # room of a row, relative to what is used, at which it binds
 NO_WIDTH_KW = 1e-9
+STEEPEST = 50.0  # of alpha-fair utilities: beyond, they leave the range of numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,8 +81,8 @@ def allocate(
     """
     if objective not in OBJECTIVES:
         raise DataError("envelopes", "objective", objective, ", ".join(OBJECTIVES))
-    if alpha < 0.0:
-        raise DataError("envelopes", "alpha", alpha, "0 or more")
+    if not 0.0 <= alpha <= STEEPEST:
+        raise DataError("envelopes", "alpha", alpha, f"0 to {STEEPEST:g}; max-min is its limit")
     demand = shared_demand(rows, offer)
     room = rows.limit - rows.used(offer.base)
     credit, relief = _credit(rows, offer, demand, room)

@@ -191,6 +191,12 @@ class Communities(Table):
     @model_validator(mode="after")
     def _same_hours(self) -> "Communities":
         hours = len(self.prices.buy)
+        if self.network.v_min_pu >= self.network.v_max_pu:
+            raise ValueError(f"network.v_min_pu must be below v_max_pu = {self.network.v_max_pu}")
+        buses = [community.bus for community in self.community]
+        twice = sorted({bus for bus in buses if buses.count(bus) > 1})
+        if twice:
+            raise ValueError(f"community.bus {twice[0]}: one community at each bus")
         series = {
             "network.load_profile": self.network.load_profile,
             "common.load_profile": self.common.load_profile,
@@ -222,7 +228,7 @@ def read_communities(path: Path) -> Communities:
     except OSError as error:
         allowed = f"a readable file ({error.strerror})"
         raise DataError(path.name, "file", str(path), allowed) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(path.name, "TOML", str(error), "a well-formed file") from error
     return checked(found, path.name)
 

@@ -65,8 +65,8 @@ class Boundaries:
         return Boxes(
             p_max_kw=np.maximum(high[:, :1], clearing.position_kw[:, :1]),
             p_min_kw=np.minimum(low[:, :1], clearing.position_kw[:, :1]),
-            q_max_kvar=np.maximum(boxes.q_max_kvar, reactive),
-            q_min_kvar=np.minimum(boxes.q_min_kvar, reactive),
+            q_max_kvar=reactive,
+            q_min_kvar=reactive,
         )
 
 

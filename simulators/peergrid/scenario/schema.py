@@ -169,7 +169,9 @@ class Envelopes(Table):
     objective: Literal["proportional", "equal", "max-min", "log", "alpha-fair", "width"] = Field(
         default="proportional", description="by which rule a DOE (or static) shares out the room"
     )
-    alpha: NonNegative = Field(default=2.0, description="of alpha-fair; 1: log, 0: sum of shares")
+    alpha: float = Field(
+        default=2.0, ge=0.0, le=50.0, description="of alpha-fair; 1: log, 0: sum of shares"
+    )
     shape: Literal["box", "polygon"] = Field(
         default="box",
         description="polygon: of 12 rays in P and Q around the box, where reactive power is traded",

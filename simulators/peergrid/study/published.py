@@ -48,10 +48,7 @@ CAVEATS = (
     "case fits. The match is no reproduction.",
     "With 1.0 pu at the head and a band of 0.9 to 1.1 pu the band never limits exports; what binds "
     "is the limit on the rise.",
-    "The objective of the published DOE is not known; proportional shares give -17.4 % here, equal "
-    "kW -13.0 %.",
+    "The objective of the published DOE is not known; compare the rows with other objectives.",
     "Losses and traded volume need not be better under a DFE than under a DOE on other data; only "
-    "the cost must be, on the same rows. On 24 random days (python -m benchmarks.envelopes --days "
-    "24) the joint DFE costs less than the proportional DOE on 24, trades more on 23 and loses "
-    "less on 16.",
+    "the cost must be, on the same rows (python -m benchmarks.envelopes --days 24 counts).",
 )
