@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from peergrid.cosim.attributes import WEATHER_NAMES
+from peergrid.cosim.appliance import ApplianceSimulator
+from peergrid.cosim.attributes import MODELS, WEATHER_NAMES
 from peergrid.cosim.base import Simulator
 from peergrid.cosim.battery import BatterySimulator
+from peergrid.cosim.building import BuildingSimulator
 from peergrid.cosim.ev_fleet import EVFleetSimulator
 from peergrid.cosim.flexible_load import FlexibleLoadSimulator
 from peergrid.cosim.generator import GeneratorSimulator
@@ -31,6 +33,14 @@ class Case:
     num: int = 2
     weather: bool = False
     listens: tuple[str, ...] = ()
+
+    @property
+    def weather_names(self) -> list[str]:
+        """What it takes of the weather."""
+        if not self.weather:
+            return []
+        names = [n for w in WEATHER_NAMES for n in (w, w.replace("[", "_forecast["))]
+        return [n for n in names if n in {a.name for a in MODELS[self.model].attributes}]
 
     @property
     def path(self) -> dict[str, str]:
@@ -69,6 +79,26 @@ CASES = {
         simulator=FlexibleLoadSimulator,
         model="FlexibleLoad",
         params={"p_rated_kw": 8.0, "tan_phi": 0.4, "cut_cost_eur_per_mwh": 120.0},
+        listens=("P_set[MW]", *SITE),
+    ),
+    "appliance": Case(
+        simulator=ApplianceSimulator,
+        model="Appliance",
+        params={
+            "phases_kw": [2.0, 0.4, 0.0, 1.0, 3.0],
+            "earliest_h": 6.0,
+            "latest_h": 22.0,
+            "habit_h": 17.5,
+            "cycles_per_day": 2,
+            "tan_phi": 0.4,
+        },
+        listens=("P_set[MW]", *SITE),
+    ),
+    "building": Case(
+        simulator=BuildingSimulator,
+        model="Building",
+        params={"p_max_kw": 3.0, "r_k_per_kw": 8.0, "c_kwh_per_k": 3.0, "homes": 2},
+        weather=True,
         listens=("P_set[MW]", *SITE),
     ),
     "battery": Case(
@@ -111,10 +141,9 @@ def random_inputs(case: Case, simulator: Simulator) -> Callable[[int], Inputs]:
         if case.weather:
             step = round(simulator.step_s)
             sky.step(index * step, {}, 0)
-            names = [n for w in WEATHER_NAMES for n in (w, w.replace("[", "_forecast["))]
-            weather = sky.get_data({"Weather-0": names})["Weather-0"]
+            weather = sky.get_data({"Weather-0": case.weather_names})["Weather-0"]
             for eid in eids:
-                sent[eid] |= {name: {"W.Weather-0": weather[name]} for name in names}
+                sent[eid] |= {name: {"W.Weather-0": value} for name, value in weather.items()}
         return sent
 
     return inputs_of

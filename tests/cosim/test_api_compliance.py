@@ -3,8 +3,10 @@
 import mosaik_api_v3
 import pytest
 
+from peergrid.cosim.appliance import ApplianceSimulator
 from peergrid.cosim.base import Simulator
 from peergrid.cosim.battery import BatterySimulator
+from peergrid.cosim.building import BuildingSimulator
 from peergrid.cosim.ev_fleet import EVFleetSimulator
 from peergrid.cosim.flexible_load import FlexibleLoadSimulator
 from peergrid.cosim.generator import GeneratorSimulator
@@ -20,6 +22,8 @@ SIMULATORS = [
     GeneratorSimulator,
     LoadSimulator,
     FlexibleLoadSimulator,
+    ApplianceSimulator,
+    BuildingSimulator,
     BatterySimulator,
     EVFleetSimulator,
 ]

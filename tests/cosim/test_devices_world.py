@@ -5,7 +5,7 @@ from typing import Any
 import mosaik
 import pytest
 
-from peergrid.cosim.attributes import MODELS, WEATHER_NAMES, outputs_of
+from peergrid.cosim.attributes import MODELS, outputs_of
 from peergrid.devices.flexibility import parse
 from tests.cosim.device_cases import CASES
 from tests.cosim.helpers import PYTHON_SINK, PYTHON_SOURCE
@@ -30,9 +30,8 @@ def run(part: str, *, remote: bool = False) -> dict[int, dict[str, dict[str, Any
         entities = getattr(device_sim, case.model).create(2, **case.params)
         if case.weather:
             sky = world.start("Sky", sim_id="Sky", start="2016-06-30T10:00+02:00").Weather()
-            names = [n for w in WEATHER_NAMES for n in (w, w.replace("[", "_forecast["))]
             for entity in entities:
-                world.connect(sky, entity, *names)
+                world.connect(sky, entity, *case.weather_names)
         if case.listens:
             play = world.start("Source", attrs=["P_set[MW]"])
             set_point = play.Column(values={"P_set[MW]": [None, 0.001, 0.002]})
@@ -62,7 +61,7 @@ def test_device_in_a_world(part: str) -> None:
             assert None not in values.values()
             if "flexibility" in values:
                 assert parse(values["flexibility"]).t0_s == (index + 1) * 3600.0
-    if part not in ("weather", "load", "flexible_load", "ev"):
+    if part not in ("weather", "load", "flexible_load", "appliance", "building", "ev"):
         follows = seen[3 * 3600][f"Device.{CASES[part].model}-0"]["P[MW]"]
         assert follows == pytest.approx(0.002, abs=1e-9)
 

@@ -218,6 +218,13 @@ PARTS = [
     Part("generator", "Generator", ("P[MW]",), {"p_max_kw": 10.0, "cost_eur_per_mwh": 80.0}),
     Part("load", "Load", ("P[MW]", "Q[MVar]"), {"p_nom_kw": 1.0, "q_nom_kvar": 0.3}),
     Part("flexible_load", "FlexibleLoad", ("P[MW]", "unserved[MWh]"), {"p_rated_kw": 5.0}),
+    Part("appliance", "Appliance", ("P[MW]", "cycles_left"), {"phases_kw": [2.0, 0.5]}),
+    Part(
+        "building",
+        "Building",
+        ("P[MW]", "T_in[C]"),
+        {"p_max_kw": 3.0, "r_k_per_kw": 8.0, "c_kwh_per_k": 3.0},
+    ),
     Part("battery", "Battery", ("P[MW]", "SoC[%]"), {"e_max_kwh": 10.0, "p_max_kw": 5.0}),
     Part("ev_fleet", "EVFleet", ("P[MW]", "n_plugged"), {"num_ev": 2}),
     Part(

@@ -31,10 +31,16 @@ def test_devices_act_in_a_fixed_order() -> None:
     layout = layout_of(
         "[[pv]]\nbuses=[5]\nkwp=1\n[[battery]]\nbuses=[5]\ne_max_kwh=1\np_max_kw=1\n"
         "[[ev]]\nbuses=[5]\n[[generator]]\nbuses=[5]\np_max_kw=1\n[[wind]]\nbuses=[5]\n"
-        "[[flexible_load]]\nbuses=[5]\np_rated_kw=1\n[[fixed_load]]\nbuses=[5]\nseries='l.csv'"
+        "[[flexible_load]]\nbuses=[5]\np_rated_kw=1\n[[fixed_load]]\nbuses=[5]\nseries='l.csv'\n"
+        "[[building]]\nbuses=[5]\np_max_kw=3\nr_k_per_kw=8\nc_kwh_per_k=3\n"
+        "[[appliance]]\nbuses=[5]\nphases_kw=[2, 1]"
     )
-    parts = [device.part for device in layout.participants[3].devices]
-    assert parts == ["load", "load", "flexible_load", "ev", "battery", "generator", "wind", "pv"]
+    devices = layout.participants[3].devices
+    assert [device.part for device in devices] == [
+        *("load", "load", "flexible_load", "appliance", "building"),
+        *("ev", "battery", "generator", "wind", "pv"),
+    ]
+    assert [device.side for device in devices] == ["load"] * 5 + ["generation"] * 5
 
 
 def test_several_of_a_kind_at_a_bus_live_in_different_simulators() -> None:

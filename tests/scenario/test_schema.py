@@ -56,7 +56,7 @@ def test_a_toml_date_is_a_start() -> None:
     ("text", "wanted"),
     [
         ("hours = 1.5", "hours = 1.5: allowed: a whole number"),
-        ("hourz = 1", "hourz = 1: allowed: one of battery"),
+        ("hourz = 1", "hourz = 1: allowed: one of appliance, battery"),
         ("[weather]\nsorce = 1", "weather.sorce = 1: allowed: one of altitude_m"),
         ("[[pv]]\nbuses = [2]\nkwp = -1", "pv[0].kwp = -1: allowed: above 0"),
         ("[[pv]]\nbuses = [2, 3]\nkwp = [1, -1]", "pv[0].kwp[1] = -1: allowed: above 0"),

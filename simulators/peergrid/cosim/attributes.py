@@ -8,6 +8,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from peergrid.cosim.grid_attributes import GRID_MODELS
 from peergrid.cosim.market_attributes import MARKET_MODELS
 from peergrid.cosim.wire import Model, given, taken
 
@@ -35,6 +36,7 @@ WEATHER_IN = tuple(
         ),
     )
 )
+T_AIR_IN = tuple(attribute for attribute in WEATHER_IN if attribute.name.startswith("T_air"))
 SITE = (
     taken("P_gen[MW]", "what else generates behind the same connection point, this step"),
     taken("P_load[MW]", "what else consumes behind the same connection point, this step"),
@@ -49,63 +51,7 @@ FORECAST_AND_Q = ("sigma_share", "q_share", *Q_COSTS)
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model(
-            "Grid",
-            (
-                given("P_loss[MW]", "active losses of lines and transformers"),
-                given("Q_loss[MVar]", "reactive losses"),
-                given("converged", "whether the power flow of this step converged"),
-            ),
-            params=(
-                "net",
-                "json",
-                "network",
-                "slack_vm_pu",
-                "impedance_scale",
-                "impedance_spread",
-                "seed",
-            ),
-        ),
-        Model(
-            "Bus",
-            (
-                taken("P_gen[MW]", "generation to add at the bus"),
-                taken("P_load[MW]", "load to add at the bus"),
-                taken("Q_gen[MVar]", "reactive generation to add at the bus"),
-                taken("Q_load[MVar]", "reactive load to add at the bus"),
-                given("P[MW]", "net active power, load positive"),
-                given("Q[MVar]", "net reactive power, load positive"),
-                given("Vm[pu]", "voltage magnitude"),
-                given("Va[deg]", "voltage angle"),
-            ),
-            public=False,
-        ),
-        Model(
-            "Line",
-            (
-                given("I[kA]", "current, the larger of both ends"),
-                given("loading[%]", "current over rating"),
-                given("P_loss[MW]", "active losses"),
-            ),
-            public=False,
-        ),
-        Model(
-            "Trafo",
-            (
-                given("I[kA]", "current at the high-voltage side"),
-                given("loading[%]", "current over rating"),
-                given("P_loss[MW]", "active losses"),
-            ),
-            public=False,
-        ),
-        Model(
-            "ExternalGrid",
-            (
-                given("P[MW]", "active power, import positive"),
-                given("Q[MVar]", "reactive power, import positive"),
-            ),
-            public=False,
-        ),
+        *GRID_MODELS,
         Model(
             "Weather",
             tuple(
@@ -189,6 +135,57 @@ MODELS: dict[str, Model] = {
                 "p_max_over_rated",
                 "discomfort_eur_per_mw2h",
                 "cut_cost_eur_per_mwh",
+                "tan_phi",
+                "name",
+            ),
+        ),
+        Model(
+            "Appliance",
+            (
+                P_SET,
+                *SITE,
+                given("P[MW]", "active power, load positive"),
+                given("Q[MVar]", "reactive power, load positive"),
+                given("cycles_left", "cycles of the local day that have not begun"),
+                given("running", "whether a cycle runs in the step"),
+                FLEXIBILITY,
+            ),
+            params=(
+                "phases_kw",
+                "phase_min",
+                "earliest_h",
+                "latest_h",
+                "habit_h",
+                "cycles_per_day",
+                "homes",
+                "tan_phi",
+                "name",
+            ),
+        ),
+        Model(
+            "Building",
+            (
+                *T_AIR_IN,
+                P_SET,
+                *SITE,
+                given("P[MW]", "active power, load positive"),
+                given("Q[MVar]", "reactive power, load positive"),
+                given("T_in[C]", "indoor temperature at the end of the step"),
+                given("discomfort[Kh]", "distance to the comfort band times the step's length"),
+                FLEXIBILITY,
+            ),
+            params=(
+                "p_max_kw",
+                "cop",
+                "r_k_per_kw",
+                "c_kwh_per_k",
+                "theta_min_c",
+                "theta_max_c",
+                "theta_start_c",
+                "theta_set_c",
+                "mode",
+                "gains_kw",
+                "homes",
                 "tan_phi",
                 "name",
             ),

@@ -19,6 +19,7 @@ from peergrid.units import SECONDS_PER_HOUR, hours, kw_from_mw
 
 Floats = NDArray[np.float64]
 GENERATION = ("PV", "WindTurbine", "Generator", "Battery")
+FLEXIBLE_LOADS = ("FlexibleLoad", "Appliance", "Building")
 OVERLOAD_TOLERANCE_PCT = 1e-6
 BAND_TOLERANCE_PU = 1e-9
 ALL_LOADING_PCT = 100.0
@@ -213,12 +214,12 @@ def power_balance_error_kw(run: Run) -> float | None:
     if head is None or losses is None or loads is None:
         return None
     vehicles = "EV" if run.get("EV.P[MW]") is not None else "EVFleet"
-    flexible = run.by_step("FlexibleLoad.P[MW]")
-    net = np.nan_to_num(loads) + (0.0 if flexible is None else np.nan_to_num(flexible))
-    for model in (*GENERATION, vehicles):
-        generation = run.by_step(f"{model}.P[MW]")
-        if generation is not None:
-            net = net - np.nan_to_num(generation)
+    net = np.nan_to_num(loads)
+    for model in (*FLEXIBLE_LOADS, *GENERATION, vehicles):
+        power = run.by_step(f"{model}.P[MW]")
+        if power is not None:
+            sign = 1.0 if model in FLEXIBLE_LOADS else -1.0
+            net = net + sign * np.nan_to_num(power)
     return _largest_kw(head - net - losses)
 
 

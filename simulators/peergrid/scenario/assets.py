@@ -1,9 +1,10 @@
 """The tables of a scenario that place something at buses: one entry of ``buses`` is one device.
 
-A number that differs between the buses of one table may be a list, one entry per bus.
+A number that differs between the buses of one table may be a list, one entry per bus; a list that
+every device has whole (a table's ``whole``) may not differ between them.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -39,13 +40,16 @@ Q_COST_QUADRATIC = "times q^2 per hour; absent: nothing"
 class Asset(Table):
     """Devices of one kind at several buses."""
 
+    whole: ClassVar[tuple[str, ...]] = ()
+
     buses: list[int] = Field(min_length=1, description="one device per entry")
 
     @model_validator(mode="after")
     def _lists_fit(self) -> "Asset":
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if name != "buses" and isinstance(value, list) and len(value) != len(self.buses):
+            shared = name in ("buses", *self.whole)
+            if not shared and isinstance(value, list) and len(value) != len(self.buses):
                 raise RuleError(name, value, f"one number, or one per bus ({len(self.buses)})")
         return self
 
@@ -59,7 +63,7 @@ class Asset(Table):
         """
         given = {name: getattr(self, name) for name in type(self).model_fields if name != "buses"}
         return {
-            name: value[index] if isinstance(value, list) else value
+            name: value[index] if isinstance(value, list) and name not in self.whole else value
             for name, value in given.items()
             if value is not None
         }
@@ -103,6 +107,84 @@ class FlexibleLoadTable(Asset):
         default=0.0, description="of what a day could not be served"
     )
     tan_phi: Number = Field(default=0.0, description="reactive over active power drawn")
+
+
+Hour = Annotated[float, Field(ge=0, le=24)]
+Temperature = Annotated[float, Field(ge=-50, le=100)]
+
+
+class ApplianceTable(Asset):
+    """Household appliances that run whole cycles inside a daily window."""
+
+    whole: ClassVar[tuple[str, ...]] = ("phases_kw",)
+
+    phases_kw: list[NonNegative] = Field(
+        min_length=1, description="power of each phase of a cycle; one list for all buses"
+    )
+    phase_min: Positive | list[Positive] = Field(default=15.0, description="length of a phase")
+    earliest_h: Hour | list[Hour] = Field(
+        default=0.0, description="local hour of day from which on cycles may run"
+    )
+    latest_h: Hour | list[Hour] = Field(
+        default=24.0, description="local hour of day by which all cycles have ended"
+    )
+    habit_h: Hour | list[Hour] | None = Field(
+        default=None, description="when the first begins if nobody asks; absent: earliest_h"
+    )
+    cycles_per_day: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] = 1
+    homes: Positive | list[Positive] = Field(
+        default=1.0, description="whose appliances run in step; scales the power"
+    )
+    tan_phi: Number = Field(default=0.0, description="reactive over active power drawn")
+
+    @model_validator(mode="after")
+    def _day(self) -> "ApplianceTable":
+        if not (self.phases_kw[0] > 0 and self.phases_kw[-1] > 0):
+            raise RuleError("phases_kw", self.phases_kw, "the first and the last phase above 0 kW")
+        for device in map(self.params, range(len(self.buses))):
+            earliest, latest = device["earliest_h"], device["latest_h"]
+            if earliest >= latest:
+                raise RuleError("earliest_h", earliest, f"below latest_h = {latest:g}")
+            if not earliest <= device.get("habit_h", earliest) <= latest:
+                allowed = f"inside the window, {earliest:g} to {latest:g}"
+                raise RuleError("habit_h", device["habit_h"], allowed)
+        return self
+
+
+class BuildingTable(Asset):
+    """Buildings that a heat pump keeps inside a comfort band; all numbers are of one home."""
+
+    p_max_kw: Positive | list[Positive] = Field(description="electrical, of the heat pump")
+    cop: Positive | list[Positive] = Field(default=3.0, description="heat over electrical power")
+    r_k_per_kw: Positive | list[Positive] = Field(description="thermal resistance to the outside")
+    c_kwh_per_k: Positive | list[Positive] = Field(description="heat capacity")
+    theta_min_c: Temperature | list[Temperature] = Field(default=20.0, description="comfort band")
+    theta_max_c: Temperature | list[Temperature] = Field(default=24.0, description="comfort band")
+    theta_start_c: Temperature | list[Temperature] | None = Field(
+        default=None, description="at the start; absent: the middle of the band"
+    )
+    theta_set_c: Temperature | list[Temperature] | None = Field(
+        default=None, description="of the thermostat; absent: the middle of the band"
+    )
+    mode: Literal["heat", "cool"] = "heat"
+    gains_kw: NonNegative | list[NonNegative] = Field(
+        default=0.0, description="heat from people, sun and appliances"
+    )
+    homes: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] = Field(
+        default=1, description="alike and in step"
+    )
+    tan_phi: Number = Field(default=0.0, description="reactive over active power drawn")
+
+    @model_validator(mode="after")
+    def _band(self) -> "BuildingTable":
+        for device in map(self.params, range(len(self.buses))):
+            low, high = device["theta_min_c"], device["theta_max_c"]
+            if low >= high:
+                raise RuleError("theta_min_c", low, f"below theta_max_c = {high:g}")
+            if not low <= device.get("theta_set_c", low) <= high:
+                allowed = f"inside the comfort band, {low:g} to {high:g}"
+                raise RuleError("theta_set_c", device["theta_set_c"], allowed)
+        return self
 
 
 class PlantTable(Asset):

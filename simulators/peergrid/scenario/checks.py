@@ -28,6 +28,7 @@ from peergrid.scenario.layout import in_words
 from peergrid.scenario.schema import Scenario
 from peergrid.scenario.setup import Setup
 from peergrid.scenario.starters import Clock, override_of
+from peergrid.units import hours
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from peergrid.network.feeder import Feeder
 
 _CSV = {".csv", ".gz"}
+ROUND_OFF = 1e-9
+"""Part of a step by which an hour may miss its start and still counts as it."""
 
 
 @contextmanager
@@ -124,6 +127,7 @@ def check_inputs(setup: Setup, where: str) -> None:
     _check_plants(setup, span, where)
     _check_turbines(setup, where)
     _check_tours(setup, where)
+    _check_cycles(setup, where)
 
 
 def data_span(setup: Setup) -> Span:
@@ -260,3 +264,22 @@ def _check_tours(setup: Setup, where: str) -> None:
             field = f"energy_kwh of vehicle {tour['ev']} on {tour['date']}"
             allowed = f"at most the battery's {table.e_max_kwh:g} kWh (ev[{k}] of {where})"
             raise DataError(path, field, float(tour["energy_kwh"]), allowed)
+
+
+def _check_cycles(setup: Setup, where: str) -> None:
+    """The cycles of a day must fit into the window of their appliance, in whole steps."""
+    scenario, step_h = setup.scenario, hours(setup.clock.step_s)
+    if override_of(scenario, "appliance") is not None:
+        return
+    for k, table in enumerate(scenario.appliance):
+        for device in map(table.params, range(len(table.buses))):
+            cycle_h = len(device["phases_kw"]) * device["phase_min"] / 60.0
+            steps, count = math.ceil(cycle_h / step_h - ROUND_OFF), device["cycles_per_day"]
+            first = math.ceil(device["earliest_h"] / step_h - ROUND_OFF)
+            room = math.floor(device["latest_h"] / step_h + ROUND_OFF) - first
+            if count * steps > room:
+                allowed = (
+                    f"room for {count} x {steps} steps of {step_h:g} h "
+                    f"after earliest_h = {device['earliest_h']:g}"
+                )
+                raise DataError(where, f"appliance[{k}].latest_h", device["latest_h"], allowed)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MODELS = {
     "load": "Load",
     "flexible_load": "FlexibleLoad",
+    "appliance": "Appliance",
+    "building": "Building",
     "ev": "EV",
     "battery": "Battery",
     "generator": "Generator",
@@ -34,7 +36,7 @@ MODELS = {
 }
 """Part of the scenario -> mosaik model, in the order in which devices act behind one bus."""
 
-LOADS = ("load", "flexible_load")
+LOADS = ("load", "flexible_load", "appliance", "building")
 """Parts whose ``P[MW]`` counts load positive."""
 
 
@@ -76,7 +78,8 @@ class Device:
     @property
     def needs_weather(self) -> bool:
         """Whether its power depends on the weather."""
-        return self.part in ("pv", "wind") and "series" not in self.params
+        measured = "series" in self.params
+        return self.part == "building" or (self.part in ("pv", "wind") and not measured)
 
 
 @dataclass(frozen=True, kw_only=True)

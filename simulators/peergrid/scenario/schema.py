@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from peergrid.scenario.assets import (
+    ApplianceTable,
     Asset,
     BatteryTable,
+    BuildingTable,
     EvTable,
     FixedLoadTable,
     FlexibleLoadTable,
@@ -260,6 +262,8 @@ class Simulators(Table):
     wind: Override | None = None
     generator: Override | None = None
     flexible_load: Override | None = None
+    appliance: Override | None = None
+    building: Override | None = None
     battery: Override | None = None
     ev: Override | None = None
     market: Override | None = None
@@ -287,6 +291,8 @@ class Scenario(Table):
     envelopes: Envelopes = Field(default_factory=Envelopes)
     fixed_load: list[FixedLoadTable] = Field(default_factory=list)
     flexible_load: list[FlexibleLoadTable] = Field(default_factory=list)
+    appliance: list[ApplianceTable] = Field(default_factory=list)
+    building: list[BuildingTable] = Field(default_factory=list)
     pv: list[PvTable] = Field(default_factory=list)
     wind: list[WindTable] = Field(default_factory=list)
     generator: list[GeneratorTable] = Field(default_factory=list)
@@ -308,4 +314,14 @@ class Scenario(Table):
         return {name: list(table) for name, table in tables.items() if table}
 
 
-ASSET_TABLES = ("fixed_load", "flexible_load", "ev", "battery", "generator", "wind", "pv")
+ASSET_TABLES = (
+    "fixed_load",
+    "flexible_load",
+    "appliance",
+    "building",
+    "ev",
+    "battery",
+    "generator",
+    "wind",
+    "pv",
+)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from peergrid.scenario.layout import Device, Layout
+from peergrid.scenario.layout import MODELS, Device, Layout
 from peergrid.scenario.schema import Scenario
 from peergrid.scenario.starters import Clock, is_own, override_of
 from peergrid.units import hours
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
 REACTIVE_PRICES = ("reactive_import_eur_per_mvarh", "reactive_feed_in_eur_per_mvarh")
-_CALENDAR = ("weather", "load", "flexible_load", "ev", "battery", "generator", "wind", "pv")
+_CALENDAR = ("weather", *MODELS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

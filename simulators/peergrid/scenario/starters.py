@@ -16,6 +16,8 @@ SIMULATORS = {
         "FlexibleLoad",
         "peergrid.cosim.flexible_load:FlexibleLoadSimulator",
     ),
+    "appliance": ("Appliance", "peergrid.cosim.appliance:ApplianceSimulator"),
+    "building": ("Building", "peergrid.cosim.building:BuildingSimulator"),
     "ev": ("EVFleet", "peergrid.cosim.ev_fleet:EVFleetSimulator"),
     "battery": ("Battery", "peergrid.cosim.battery:BatterySimulator"),
     "generator": ("Generator", "peergrid.cosim.generator:GeneratorSimulator"),
