@@ -1,0 +1,1 @@
+"""Mixed-integer linear programmes whose terms are written once and solved by two back ends."""

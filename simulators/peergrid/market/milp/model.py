@@ -1,0 +1,110 @@
+"""A mixed-integer linear programme: blocks of variables, terms and costs; and its answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peergrid.market.milp.affine import Block
+from peergrid.market.milp.algebra import Algebra, Constraint, Expression
+
+Floats = NDArray[np.float64]
+Variables = Mapping[str, Expression]
+Term = Callable[[Variables, Algebra], Sequence[Constraint]]
+Cost = Callable[[Variables, Algebra], Expression]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When the solver stops.
+
+    Parameters
+    ----------
+    gap
+        Distance of the best solution from the bound, relative.
+    time_limit_s
+        Seconds after which the best solution so far is taken.
+    threads
+        Of the solver.
+    """
+
+    gap: float = 1e-3
+    time_limit_s: float = 600.0
+    threads: int = 1
+
+    def reached(self, cost: float, bound: float) -> bool:
+        """Whether a cost is near enough to a bound."""
+        return cost - bound <= self.gap * max(abs(cost), 1e-9)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same in the words of HiGHS."""
+        return {
+            "output_flag": False,
+            "mip_rel_gap": self.gap,
+            "time_limit": self.time_limit_s,
+            "threads": self.threads,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """What is to be solved: terms give constraints between the blocks, costs add up."""
+
+    blocks: Mapping[str, Block]
+    terms: Sequence[Term]
+    costs: Sequence[Cost]
+
+    @property
+    def binaries(self) -> int:
+        """Number of whole-number variables that are not given."""
+        free = (np.sum(b.lower < b.upper) for b in self.blocks.values() if b.integer)
+        return int(sum(free))
+
+    def fixed(self, values: Mapping[str, Floats]) -> "Model":
+        """The same model with some blocks given."""
+        given = {name: self.blocks[name].fixed(found) for name, found in values.items()}
+        return replace(self, blocks={**self.blocks, **given})
+
+
+def within(block: Block, values: Floats) -> Floats:
+    """Values inside their bounds to the bit, and whole where they must be."""
+    found = np.clip(values, block.lower, block.upper)
+    return np.asarray(np.round(found) if block.integer else found)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What the solver found.
+
+    Parameters
+    ----------
+    values
+        Of each block, in its shape.
+    objective_eur, bound_eur
+        Cost of the solution, and what no solution can undercut.
+    is_optimal
+        Whether the gap asked for was reached; False: the time limit came first.
+    columns, rows, binaries
+        Size of the programme.
+    build_s, solve_s
+        Seconds.
+    """
+
+    values: Mapping[str, Floats]
+    objective_eur: float
+    bound_eur: float
+    is_optimal: bool
+    columns: int
+    rows: int
+    binaries: int
+    build_s: float
+    solve_s: float
+
+    @property
+    def gap(self) -> float:
+        """Distance of cost and bound, relative to the cost."""
+        size = max(abs(self.objective_eur), 1e-9)
+        return max(self.objective_eur - self.bound_eur, 0.0) / size
