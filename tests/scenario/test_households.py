@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from peergrid.errors import DataError
@@ -91,9 +92,15 @@ def test_a_night_with_the_market(tmp_path: Path, listed: str) -> None:
     assert found["max_power_balance_error_kw"] < 1e-3
     assert found["payment_imbalance_eur"] < 1e-6
     washing = 1000.0 * data["Appliance.P[MW]"].values
-    assert washing.max(axis=1) == pytest.approx([0.0, 20.0, 20.0])
-    assert data["Appliance.cycles_left"].values[-1].tolist() == [0, 1, 2]
-    assert data["Appliance.running"].values[1].tolist() == [1, 0, 0]
+    asked = 1000.0 * data["Resource.P_set[MW]"].values
+    begun = washing > 0.0
+    assert begun.any()
+    trading = begun[:, :1] if listed else begun
+    assert trading.sum(axis=1).tolist() == np.isclose(asked, -20.0).sum(axis=1).tolist()
+    if listed:  # the others do as they are used to
+        assert begun[:, 1:].tolist() == [[False, False], [False, False], [True, False]]
+    assert data["Appliance.running"].values.sum() == begun.sum()
+    assert data["Appliance.cycles_left"].values[-1].sum() == 6 - begun.sum()
     assert data["Building.P[MW]"].values.min() >= 0.0
     assert data["Building.T_in[C]"].values == pytest.approx(22.0, abs=2.0)
     assert not data["Building.discomfort[Kh]"].values.any()

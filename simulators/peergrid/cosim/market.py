@@ -52,13 +52,14 @@ class MarketSimulator(Simulator):
         start
             Instant of mosaik time 0 (ISO 8601), needed for prices from a file.
         seed
-            Accepted for uniformity; the market draws no random numbers.
+            Of the scenarios that plans under uncertainty are made for.
         **unknown
             Refused.
         """
         if unknown:
             raise DataError(self.sid, "sim_params", sorted(unknown), "start, seed")
         self._start = start
+        self._seed = seed
         self._community: Community | None = None
         self._state: State | None = None
         self._sides: NDArray[np.float64] = np.empty(0)
@@ -81,7 +82,7 @@ class MarketSimulator(Simulator):
         tariff: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        options = dict(settings or {})
+        options = {"seed": self._seed, **(settings or {})}
         base_dir = Path(options.pop("base_dir", "."))
         meters = list(options.pop("meters", []))
         self._lines = [int(line) for line in options.pop("line_meters", [])]

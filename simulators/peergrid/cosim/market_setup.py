@@ -1,7 +1,7 @@
 """What the market simulator is created from: participants, feeder, prices and settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,22 @@ from peergrid.network.feeder import Feeder
 from peergrid.network.from_pandapower import from_pandapower
 from peergrid.network.library import LIBRARY, load_feeder, resolve_network
 from peergrid.network.linear import lindistflow, path_ohm
-from peergrid.operator.community import KINDS, Bystander, Community, Participant, Rules
+from peergrid.operator.community import (
+    KINDS,
+    MECHANISMS,
+    Bystander,
+    Community,
+    Foresight,
+    Participant,
+    Rules,
+)
 from peergrid.units import mw_from_kw
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 _TARIFF = ("retail_adder_eur_per_mwh", "feed_in_fee_eur_per_mwh", "feed_in_floor_eur_per_mwh")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "mechanism": ("p2p", "none"),
+    "mechanism": MECHANISMS,
     "settlement": RULES,
     "losses_paid_by": ("operator", "participants"),
     "enforcement": ("hard", "soft"),
@@ -147,6 +155,7 @@ def community_of(
         reactive_fee_share=float(options.pop("fee_reactive_share", 0.0)),
         terms=terms,
         settings=_iteration(options),
+        foresight=_foresight(sid, options),
     )
     _check_together(sid, community)
     unknown = sorted({*options, *envelopes})
@@ -211,6 +220,32 @@ def _fees(feeder: Feeder, at: Indices, options: dict[str, Any]) -> Floats | None
     return fees
 
 
+def _foresight(sid: str, options: dict[str, Any]) -> Foresight:
+    """How plans under uncertainty are made."""
+    default = Foresight()
+    scenarios = options.pop("scenarios", default.scenarios)
+    if not isinstance(scenarios, int) or not 1 <= scenarios <= default.doubt.drawn:
+        raise DataError(sid, "scenarios", scenarios, f"1 to {default.doubt.drawn}")
+    own: dict[str, Any] = {
+        field: float(options.pop(key)) for key, field in _DOUBT if key in options
+    }
+    limits: dict[str, Any] = {
+        field: float(options.pop(key)) for key, field in _PLANNING if key in options
+    }
+    over = options.pop("overload_eur_per_mwh", None)
+    return Foresight(
+        scenarios=scenarios,
+        doubt=replace(default.doubt, **own),
+        planning=replace(default.planning, limits=replace(default.planning.limits, **limits)),
+        over_eur_per_kwh=default.over_eur_per_kwh if over is None else mw_from_kw(float(over)),
+        seed=int(options.pop("seed", 0)),
+    )
+
+
+_DOUBT = (("price_sigma", "price_sigma"), ("late_share", "late"), ("early_share", "early"))
+_PLANNING = (("mip_gap", "gap"), ("time_limit_s", "time_limit_s"))
+
+
 def _check_together(sid: str, community: Community) -> None:
     """Settings that exclude each other."""
     if community.clears_on == "ac":
@@ -222,8 +257,24 @@ def _check_together(sid: str, community: Community) -> None:
         if community.rules.kind == "dfe-joint":
             wanted = "envelope: joint envelopes are negotiated on rows of the network"
             raise DataError(sid, "network", "ac", wanted)
+    if community.mechanism == "stochastic":
+        _check_plan(sid, community)
     if community.mechanism == "none" and community.fee_eur_per_kwh is not None:
         raise DataError(sid, "mechanism", "none", "p2p, where trades have a fee")
+
+
+def _check_plan(sid: str, community: Community) -> None:
+    """What a plan under scenarios knows nothing of."""
+    if community.clears_on == "ac":
+        wanted = "envelope or none: mechanism = stochastic has network rows of its own"
+        raise DataError(sid, "network", "ac", wanted)
+    if community.rules.kind == "dfe-joint":
+        wanted = "another kind: joint envelopes are negotiated by the ADMM (mechanism = p2p)"
+        raise DataError(sid, "envelopes.kind", "dfe-joint", wanted)
+    fees = community.fee_eur_per_kwh
+    if fees is not None and np.ptp(fees[~np.eye(len(fees), dtype=bool)]) > 0.0:
+        wanted = "0 with mechanism = stochastic: the fee is the same for all trades"
+        raise DataError(sid, "fee_eur_per_mwh_ohm", "above 0", wanted)
 
 
 def _iteration(options: dict[str, Any]) -> Settings:

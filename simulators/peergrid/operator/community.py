@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 from peergrid.envelopes.doe import Objective
 from peergrid.envelopes.feedback import Measurements
 from peergrid.envelopes.limits import Network
+from peergrid.inputs.scenarios import Doubt
 from peergrid.market.admm import Settings
 from peergrid.market.settlement import Terms
+from peergrid.market.stochastic import Settings as Planning
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Kind = Literal["none", "static", "doe", "dfe-two-stage", "dfe-joint"]
+Mechanism = Literal["p2p", "stochastic", "none"]
+MECHANISMS: tuple[Mechanism, ...] = ("p2p", "stochastic", "none")
 KINDS: tuple[Kind, ...] = ("none", "static", "doe", "dfe-two-stage", "dfe-joint")
 
 
@@ -84,6 +88,31 @@ class Rules:
     feedback: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Foresight:
+    """How a plan under uncertainty is made, where the mechanism is ``stochastic``.
+
+    Parameters
+    ----------
+    scenarios
+        How many each hour; 1: the forecast is taken for certain.
+    doubt
+        How unsure prices and arrivals are; powers say it themselves in their messages.
+    planning
+        Of the solver.
+    over_eur_per_kwh
+        Price of exceeding a line's rating in the plan.
+    seed
+        Of the scenarios.
+    """
+
+    scenarios: int = 3
+    doubt: Doubt = field(default_factory=Doubt)
+    planning: Planning = field(default_factory=Planning)
+    over_eur_per_kwh: float = 2.0
+    seed: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Community:
     """N participants with R resources on a feeder, and the rules they trade by.
@@ -103,7 +132,9 @@ class Community:
     bystanders
         Connection points that do not take part.
     mechanism
-        ``p2p``: one retail account for all; ``none``: everyone alone with the retailer.
+        ``p2p``: one retail account for all, cleared by ADMM; ``stochastic``: the same, planned
+        under scenarios by one programme that knows everybody's data; ``none``: everyone alone with
+        the retailer.
     rules
         How envelopes come about.
     clears_on
@@ -113,8 +144,8 @@ class Community:
         ``(N, N)`` fee on trades from row to column; None: they cost the same, whoever trades.
     reactive_fee_share
         Fee on reactive trades, relative to it.
-    terms, settings
-        Money, and the iteration.
+    terms, settings, foresight
+        Money, the iteration, and planning under scenarios.
     """
 
     participants: tuple[Participant, ...]
@@ -124,13 +155,14 @@ class Community:
     step_s: float
     horizon: int
     bystanders: tuple[Bystander, ...] = ()
-    mechanism: Literal["p2p", "none"] = "p2p"
+    mechanism: Mechanism = "p2p"
     rules: Rules = field(default_factory=Rules)
     clears_on: Literal["envelope", "ac", "none"] = "envelope"
     fee_eur_per_kwh: Floats | None = None
     reactive_fee_share: float = 0.0
     terms: Terms = field(default_factory=Terms)
     settings: Settings = field(default_factory=Settings)
+    foresight: Foresight = field(default_factory=Foresight)
 
     @property
     def dt_h(self) -> float:

@@ -21,6 +21,7 @@ from peergrid.market.threads import one_thread
 from peergrid.operator.accounts import Settled, settle_hour
 from peergrid.operator.boundaries import Boundaries, set_boundaries
 from peergrid.operator.community import Community, Event, Inbox
+from peergrid.operator.planned import planned
 from peergrid.operator.reading import Reading, read
 from peergrid.operator.state import Pending, State
 from peergrid.operator.terrain import Terrain, survey
@@ -83,7 +84,10 @@ def hour(community: Community, state: State, inbox: Inbox) -> tuple[State, Outbo
         if reading.heard.any()
         else Boundaries(boxes=Boxes.unlimited(*reading.firm_kw.shape), static=state.static)
     )
-    clearing = trade(community, state, problem, boundaries, terrain, reading, events)
+    if community.mechanism == "stochastic":
+        clearing = planned(community, inbox, problem, boundaries, terrain, reading, events)
+    else:
+        clearing = trade(community, state, problem, boundaries, terrain, reading, events)
     boxes = boundaries.published(clearing)
     pending = _pending(community, inbox, reading, boxes, clearing)
     memory = State(

@@ -30,6 +30,8 @@ class Reading:
         ``(F,)`` whether the device does ``p_ref`` by itself, so that no set-point is needed there.
     heard
         ``(R,)`` whether a valid message arrived.
+    messages
+        What each resource said, R entries; None where nothing usable came.
     firm_kw, firm_kvar
         ``(N, H)`` what nobody can change.
     sigma_kw
@@ -46,6 +48,7 @@ class Reading:
     flexible: Indices
     runs_free: NDArray[np.bool_]
     heard: NDArray[np.bool_]
+    messages: tuple[Flexibility | None, ...]
     firm_kw: Floats
     firm_kvar: Floats
     sigma_kw: Floats
@@ -70,7 +73,9 @@ def read(community: Community, inbox: Inbox, heard_before: NDArray[np.bool_]) ->
             events.append(Event(community.names[r], "says nothing: counts as firm, no set-point"))
     ours = community.owner >= 0
     candidates = [
-        r for r, m in enumerate(decoded) if m is not None and ours[r] and _can_be_asked(m)
+        r
+        for r, m in enumerate(decoded)
+        if m is not None and ours[r] and _can_be_asked(m, community.horizon)
     ]
     agents = _agents(community, decoded, candidates)
     stuck = agents.unreachable()
@@ -151,9 +156,16 @@ def _decode(community: Community, inbox: Inbox, r: int, events: list[Event]) -> 
     return message
 
 
-def _can_be_asked(message: Flexibility) -> bool:
-    """Whether the clearing can dispatch it; cycles of appliances count as firm at ``p_ref``."""
-    return not message.is_fixed and message.kind != "PPBC"
+def _can_be_asked(message: Flexibility, steps: int) -> bool:
+    """Whether the clearing can dispatch it; cycles that reach past the horizon are firm."""
+    if message.kind != "PPBC":
+        return not message.is_fixed
+    fits = (
+        profile["count"] * len(profile["p_kw"])
+        <= min(profile["latest"], steps) - profile["earliest"]
+        for profile in message.profiles
+    )
+    return not message.is_fixed and bool(message.profiles) and all(fits)
 
 
 def _agents(community: Community, decoded: list[Flexibility | None], chosen: list[int]) -> Agents:
@@ -196,6 +208,7 @@ def _sum_up(
             imports[i] += max(float(-message.p_min_kw[:steps].min()), 0.0)
             free.append(
                 message.storage is None
+                and not message.profiles
                 and bool(np.all(message.p_ref_kw >= message.p_max_kw - 1e-9))
             )
         else:
@@ -205,6 +218,7 @@ def _sum_up(
         flexible=np.array(chosen, dtype=np.int64),
         runs_free=np.array(free, dtype=bool),
         heard=heard,
+        messages=tuple(decoded),
         firm_kw=firm,
         firm_kvar=reactive,
         sigma_kw=np.sqrt(variance),

@@ -23,6 +23,7 @@ from peergrid.scenario.assets import (
     Positive,
     PvTable,
     RuleError,
+    Share,
     Table,
     WindTable,
 )
@@ -128,7 +129,11 @@ class ForecastInput(Table):
 class Market(Table):
     """Who clears, how, and who pays for what."""
 
-    mechanism: Literal["p2p", "none"] = "p2p"
+    mechanism: Literal["p2p", "stochastic", "none"] = Field(
+        default="p2p",
+        description="p2p: cleared by ADMM; stochastic: planned under scenarios by one programme "
+        "that knows all data, in receding horizon; none: everyone alone with the retailer",
+    )
     participants: Literal["all", "listed"] = Field(
         default="all",
         description="who takes part: every bus with a load or a device, or only the devices at "
@@ -158,6 +163,27 @@ class Market(Table):
     )
     max_iterations: int | None = Field(default=None, ge=1, description="of one clearing")
     tolerance: Positive | None = Field(default=None, description="of one clearing, relative")
+    scenarios: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="stochastic: of each plan; absent: 3; 1: the forecast only"
+    )
+    price_sigma: Share | None = Field(
+        default=None, description="stochastic: uncertainty of the import price; absent: 0.08"
+    )
+    late_share: Share | None = Field(
+        default=None, description="stochastic: vehicles an hour late; absent: 0.25"
+    )
+    early_share: Share | None = Field(
+        default=None, description="stochastic: vehicles an hour early; absent: 0.25"
+    )
+    mip_gap: Positive | None = Field(
+        default=None, description="stochastic: of cost and bound; absent: 0.001"
+    )
+    time_limit_s: Positive | None = Field(
+        default=None, description="stochastic: of each plan; absent: 600"
+    )
+    overload_eur_per_mwh: NonNegative | None = Field(
+        default=None, description="stochastic: price of exceeding a line's rating; absent: 2000"
+    )
 
 
 class Envelopes(Table):
