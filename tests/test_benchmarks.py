@@ -83,9 +83,29 @@ def test_the_confidence_study_prints_a_line_for_each_promise() -> None:
     assert all(line["network_kept"] for line in lines if line["promise"] == "network")
 
 
+HOUSEHOLD_KEYS = {
+    *("users", "scenarios", "step_min", "columns", "rows", "binaries", "build_s", "solve_s"),
+    *("gap", "cost_eur", "linear_gap_pu"),
+}
+
+
+def test_the_plan_of_households_reaches_its_gap_on_a_small_programme() -> None:
+    options = ["--users", "20", "--scenarios", "1", "--step", "60", "--repeat", "1"]
+    done = call("benchmarks.households", *options)
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert set(line) >= HOUSEHOLD_KEYS
+    assert (line["users"], line["scenarios"], line["step_min"]) == (20, 1, 60)
+    assert line["binaries"] < line["columns"]
+    assert line["status"] == "optimal"
+    assert 0.0 <= line["gap"] <= 1e-3
+    assert line["linear_gap_pu"] <= 1e-5
+
+
 @pytest.mark.parametrize(
     ("module", "options"),
     [
+        ("benchmarks.households", ["--users", "11"]),
+        ("benchmarks.households", ["--step", "45"]),
         ("benchmarks.envelopes", ["--case", "ieee70"]),
         ("benchmarks.envelopes", ["--methods", "best"]),
         ("benchmarks.confidence", ["--errors", "uniform"]),

@@ -239,6 +239,46 @@ def compare(
 
 @app.command()
 @_one_line
+def households(
+    seed: Annotated[int, typer.Option(help="Seed of the day; 0 is the calibrated one.")] = 0,
+    scenarios: Annotated[int, typer.Option(help="How many; 1: the forecast comes true.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Also test seeds 1 to N, two at a time.")] = 0,
+    fees: Annotated[bool, typer.Option("--fees", help="Also at fees from 0 to 4 ct/kWh.")] = False,
+    value: Annotated[bool, typer.Option("--value", help="Also what scenarios are worth.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write FILE.json.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Plan a day of ten households by a stochastic MILP, beside a published case.
+
+    \b
+    peergrid households                            the three cases of the base day
+    peergrid households --scenarios 10 --value     what planning with scenarios is worth
+    peergrid households --seeds 20 --out days.json signs and bands on 20 other days
+    peergrid households --fees --json              what neighbours trade at which fee
+    """
+    from peergrid.cli import households as study
+    from peergrid.cli.progress import progress_bar
+    from peergrid.cli.table import print_table
+
+    wish = study.Wish(seed=seed, scenarios=scenarios, seeds=seeds, fees=fees, value=value)
+    study.writable(out)
+    with progress_bar(wish.steps, enabled=not quiet) as advance:
+        found = study.households(wish, advance)
+    if out is not None:
+        study.write_json(found, out)
+    if as_json:
+        _print_json(found)
+        return
+    for table in study.tables(found):
+        print_table(table)
+        typer.echo()
+    for note in study.notes(found):
+        typer.echo(f"{note}\n")
+
+
+@app.command()
+@_one_line
 def schema(
     what: Annotated[str, typer.Argument(help="scenario or flexibility")] = "scenario",
 ) -> None:
