@@ -164,7 +164,7 @@ def notes(found: dict[str, Any]) -> list[str]:
 def _cases(found: dict[str, Any]) -> Table:
     cases = [f"case {case}" for case in found["cases"]]
     table = _table("", "", *cases, "", "1 against 0", "published")
-    table.title = f"seed {found['seed']}, {found['date']}, scenarios: {found['scenarios']}"
+    table.title = f"seed {found['seed']}, {found['date']}, {_scenarios(found)}"
     for section, rows in ROWS.items():
         for k, (key, meaning, unit, factor, published) in enumerate(rows):
             values = [_at(one, key) for one in found["cases"].values()]
@@ -175,6 +175,14 @@ def _cases(found: dict[str, Any]) -> Table:
             head = section if k == 0 else ""
             table.add_row(head, meaning, *map(_number, cells), unit, change, published)
     return table
+
+
+def _scenarios(found: dict[str, Any]) -> str:
+    """How many scenarios, and how likely; those of case 1, where everything can differ."""
+    if found["scenarios"] == 1:
+        return "the forecast comes true"
+    likely = ", ".join(f"{100.0 * share:.3g}" for share in found["cases"]["1"]["probability"])
+    return f"{found['scenarios']} scenarios of probability {likely} %"
 
 
 def _published(found: dict[str, Any]) -> Table:

@@ -40,7 +40,7 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
         ("envelope_breaches_promised", "that the promised confidence allows for", ""),
         ("envelope_use", "used of their reach, mean", ""),
         ("binding_rows", "row hours that limit them", ""),
-        ("linear_gap_pu", "error of the linear voltages at their corners", "pu"),
+        ("linear_gap_pu", "error of the linear voltages at their corners, or of a plan", "pu"),
         ("corner_violation_pu", "limits broken at their corners, exact", "pu"),
     ),
     "vehicles": (

@@ -280,6 +280,10 @@ def _market(community: Community, outbox: Outbox, capped: bool) -> dict[str, Any
             "gap": _or_none(clearing.gap),
             "theta[EUR/MWh]": _theta(clearing.theta_eur_per_kwh[:, 0]),
         }
+    if clearing is not None and clearing.probability:
+        values |= {"scenario_probability": list(clearing.probability)}
+        if found is None:
+            values["linear_gap[pu]"] = _or_none(clearing.linear_gap_pu)
     return values | ({} if settled is None else _settled(community, settled))
 
 

@@ -136,6 +136,9 @@ class Clearing:
         ``(J, T)`` what the operator's rows are worth where envelopes are negotiated.
     integer_gap
         What fixing cycles at whole starts costs against the relaxed clearing, relative.
+    probability, linear_gap_pu
+        Of a plan under scenarios: how likely each was taken to be, and how far linear and exact
+        voltages are apart at most (NaN: not planned).
     """
 
     schedule_kw: Floats
@@ -164,6 +167,8 @@ class Clearing:
     reactive_trades: Trades | None = None
     worth_of_rows: Floats | None = None
     integer_gap: float = 0.0
+    probability: tuple[float, ...] = ()
+    linear_gap_pu: float = float("nan")
 
     @property
     def gap(self) -> float:

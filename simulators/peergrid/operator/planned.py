@@ -246,6 +246,8 @@ def _clearing(found: Plan, asked: _Asked, devices: Devices, problem: Problem) ->
         lower_bound_eur=found.bound_eur,
         box_violation_kw=0.0,
         warm=Warm(schedule_kw=schedule, price_eur_per_kwh=np.zeros_like(schedule)),
+        probability=tuple(found.day.probability.tolist()),
+        linear_gap_pu=float("nan") if found.network is None else found.network.gap_pu,
     )
 
 

@@ -32,6 +32,8 @@ class Figures:
     ----------
     names, lines, buses
         What rows stand for.
+    probability
+        ``(S,)`` of the scenarios.
     cost_eur
         Paid to the retailer and for the use of the network; no wear, no penalties.
     client_cost_eur
@@ -72,6 +74,7 @@ class Figures:
     names: tuple[str, ...]
     lines: tuple[str, ...]
     buses: tuple[str, ...]
+    probability: Floats
     cost_eur: float
     client_cost_eur: Floats
     consumption_kwh: float
@@ -125,6 +128,7 @@ def figures(flows: Flows) -> Figures:
         names=flows.names,
         lines=flows.lines,
         buses=flows.buses,
+        probability=flows.probability,
         cost_eur=float(cost.sum()),
         client_cost_eur=cost,
         consumption_kwh=float(consumption.sum()),
