@@ -86,7 +86,7 @@ def washer(steps: int = 3, count: int = 1, power: tuple[float, ...] = (2.0, 1.0)
 def test_a_home_with_nothing_pays_its_bill() -> None:
     found = plan(one_home(firm_kw=((-1.0, -2.0, 1.0),)))
     check_laws(found)
-    assert found.cost_eur == pytest.approx(0.3 + 0.4 - 0.05, abs=1e-5)
+    assert found.cost_eur == pytest.approx(0.3 + 0.4 - 0.05, abs=1e-4)
     assert found.bound_eur == pytest.approx(found.cost_eur)  # no whole numbers: a linear programme
     assert (found.binaries, found.gap, found.is_optimal) == (0, 0.0, True)
     assert found.starts == ()

@@ -1,5 +1,7 @@
 """Costs that grow with the power, and what planning under uncertainty is worth."""
 
+from dataclasses import replace
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -101,3 +103,63 @@ def test_a_day_alone_and_in_the_mean_is_a_day() -> None:
         assert one.shape == (day.shape[0], 1, day.shape[2])
         check_laws(plan(one, EXACT))
     np.testing.assert_allclose(mean(day).firm_kw[:, 0], day.expected(day.firm_kw), atol=1e-12)
+
+
+def test_messages_may_reach_past_the_horizon() -> None:
+    long = {"t0_s": 0.0, "dt_s": 3600.0, "p_min_kw": [-1.0] * 25, "p_max_kw": [3.0] * 25}
+    stored = {"e_max_kwh": 5.0, "e_now_kwh": 1.0}
+    messages = [parse({"kind": "PEBC", **long}), parse({"kind": "FRBC", **long, **stored})]
+    owner = np.zeros(2, dtype=np.int64)
+    devices = devices_of(messages, ("plant", "store"), owner, Outlook.certain(2, 24), 1)
+    assert devices.plants.high_kw.shape == devices.stores.e_max_kwh.shape == (1, 1, 24)
+
+
+def test_an_appliance_says_what_an_hour_is_worth() -> None:
+    """Drawing costs nothing in the first two steps and a lot in the others."""
+    cycle = {"p_kw": [2.0], "earliest": 0, "latest": STEPS, "count": 1}
+    for favourite in range(STEPS):
+        asked = np.where(np.arange(STEPS) == favourite, 0.0, -1.0)
+        message = compose(
+            kind="PPBC",
+            t0_s=0.0,
+            dt_s=3600.0,
+            p_min_kw=[-2.0] * STEPS,
+            p_max_kw=[0.0] * STEPS,
+            profiles=[cycle],
+            cost={"linear": asked.tolist()},
+        )
+        devices = devices_of(
+            [parse(message)], ("oven",), np.zeros(1, dtype=np.int64), Outlook.certain(1, STEPS), 1
+        )
+        day = replace(
+            worn_battery(QUADRATIC),
+            plants=devices.plants,
+            stores=devices.stores,
+            appliances=devices.appliances,
+            curves=None,
+        )
+        assert plan(day, EXACT).starts == (("oven", favourite),)
+
+
+def test_a_late_vehicle_has_a_value_too() -> None:
+    """One scenario alone would be refused; the worth of planning falls short instead."""
+    day = worn_battery({"wear": 0.005})
+    stores = day.stores
+    twice = {
+        name: np.repeat(getattr(stores, name), 2, axis=-2)
+        for name in ("charge_kw", "discharge_kw", "demand_kwh", "e_min_kwh", "e_max_kwh")
+    }
+    twice["charge_kw"][1, 0, 1] = 0.0  # in the second scenario nothing can be charged
+    twice["e_min_kwh"][0, :, -1] = 9.0
+    late = replace(
+        day,
+        probability=np.array([0.5, 0.5]),
+        firm_kw=np.repeat(day.firm_kw, 2, axis=1),
+        firm_kvar=np.repeat(day.firm_kvar, 2, axis=1),
+        price_import_eur_per_kwh=np.repeat(day.price_import_eur_per_kwh, 2, axis=0),
+        price_feed_in_eur_per_kwh=np.repeat(day.price_feed_in_eur_per_kwh, 2, axis=0),
+        stores=replace(stores, **twice),
+    )
+    found = value(late, EXACT)
+    assert found.wait_and_see_eur <= found.cost_eur + 1e-6 <= found.mean_value_eur + 2e-6
+    assert plan(late, EXACT).short_kwh.max() == pytest.approx(4.0)

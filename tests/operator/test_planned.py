@@ -165,3 +165,30 @@ def test_what_the_plan_knows_nothing_of_is_refused(settings: dict[str, Any], nam
     )
     with pytest.raises(DataError, match=named):
         community_of("market", tiny.FEEDER, members, 3600.0, {"mechanism": "stochastic"} | settings)
+
+
+def test_reactive_power_goes_where_the_cycle_goes() -> None:
+    """What a device expects at its habit is not there any more once its cycle has moved."""
+    habit = {"p_ref_kw": [*(-p for p in CYCLE_KW), 0.0, 0.0], "q": {"tan_phi": 0.5}}
+    said = washer(0, 2, STEPS) | habit | {"q_ref_kvar": [-6.0, -2.0, 0.0, 0.0]}
+    box = inbox(0, (2, STEPS))
+    members = community(scenarios=1)
+    state = State.first(len(NAMES), tiny.FEEDER.n_bus)
+    _, outbox = hour(members, state, replace(box, messages=(*box.messages[:-1], said)))
+    assert outbox.clearing is not None
+    np.testing.assert_allclose(outbox.clearing.position_kvar[1], [0.0, 0.0, -6.0, -2.0], atol=1e-9)
+
+
+def test_a_cycle_beyond_the_horizon_keeps_no_other_from_being_asked() -> None:
+    longer = 8
+    said = washer(0, 0, STEPS)
+    later = {"p_kw": [12.0], "earliest": 6, "latest": longer, "count": 1}
+    series = {"p_min_kw": -12.0, "p_max_kw": 0.0, "p_ref_kw": 0.0}
+    said |= {name: [level] * longer for name, level in series.items()}
+    said |= {"profiles": [*said["profiles"], later]}
+    box = inbox(0, (0, STEPS))
+    state = State.first(len(NAMES), tiny.FEEDER.n_bus)
+    _, outbox = hour(community(), state, replace(box, messages=(*box.messages[:-1], said)))
+    assert np.isfinite(outbox.set_point_kw[WASHER])
+    assert outbox.clearing is not None
+    assert -outbox.clearing.schedule_kw[-1].sum() == pytest.approx(sum(CYCLE_KW))

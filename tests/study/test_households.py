@@ -250,6 +250,7 @@ def test_the_command_sets_cases_beside_the_published_one(peergrid: Command) -> N
     [
         (["--seeds", "-1"], "--seeds"),
         (["--scenarios", "0"], "1 or more"),
+        (["--scenarios", "101"], "at most 100"),
         (["--seed", "-2"], "0 or more"),
         (["--out", "day.csv"], "FILE.json"),
         (["--out", "none/day.json"], "folder"),

@@ -16,6 +16,7 @@ from peergrid.study.households.published import CAVEATS, SECTIONS
 Advance = Callable[[int], None]
 Row = tuple[str, str, str, float, str]
 
+MOST_SCENARIOS = 100
 ROWS: Mapping[str, Sequence[Row]] = {  # key, meaning, unit, factor, published change
     "money": (
         ("cost_eur", "cost of all", "EUR", 1.0, "-16.1 %"),
@@ -39,6 +40,11 @@ ROWS: Mapping[str, Sequence[Row]] = {  # key, meaning, unit, factor, published c
     "voltage": (
         ("deviation_evening_pu", "|1 - V|, 18 to 22 h", "1e-3 pu", 1000.0, "-37.19 %"),
         ("deviation_peak_pu", "|1 - V|, largest of each bus", "1e-3 pu", 1000.0, "-37.19 %"),
+    ),
+    "plan": (
+        ("gap", "proven gap", "%", 100.0, ""),
+        ("bound_eur", "no plan costs less than", "EUR", 1.0, ""),
+        ("linear_gap_pu", "error of linear voltages", "1e-6 pu", 1e6, ""),
     ),
 }
 COMPARED = ("money", "lines", "voltage")
@@ -74,6 +80,9 @@ class Wish:
                 raise DataError(
                     "households", f"--{field}", getattr(self, field), f"{least} or more"
                 )
+        if self.scenarios > MOST_SCENARIOS:
+            allowed = f"at most {MOST_SCENARIOS}"
+            raise DataError("households", "--scenarios", self.scenarios, allowed)
 
     @property
     def steps(self) -> int:

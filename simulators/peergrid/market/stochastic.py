@@ -4,6 +4,9 @@ First stage, decided before the scenario is known: when appliances start, and wh
 vehicles charge or discharge in each step. Second stage, by scenario: all powers and trades. The
 terms are in :mod:`peergrid.market.stochastic_terms` and :mod:`peergrid.market.stochastic_network`;
 they are solved by HiGHS (:mod:`peergrid.market.milp`).
+
+A day (:class:`peergrid.market.stochastic_problem.Households`) is made from flexibility messages by
+:func:`peergrid.market.stochastic_build.devices_of`; ``study/households/day.py`` makes a whole one.
 """
 
 import time
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from peergrid.errors import SolverError
 from peergrid.market import stochastic_costs, stochastic_network, stochastic_terms
-from peergrid.market.milp.model import Answer, Limits, Model
+from peergrid.market.milp.model import Answer, Limits, Model, TimeLimitError
 from peergrid.market.milp.solve import BackEnd, solve
 from peergrid.market.stochastic_blame import blame
 from peergrid.market.stochastic_checks import check
@@ -58,6 +61,7 @@ def plan(
     settings: Settings | None = None,
     *,
     first_stage: Mapping[str, Floats] | None = None,
+    refuses: bool = True,
 ) -> Plan:
     """The cheapest plan.
 
@@ -69,6 +73,8 @@ def plan(
         Of the solver.
     first_stage
         Values of ``start`` and ``mode`` that are given; None: they are decided.
+    refuses
+        Whether energies that no scenario can reach are refused; else the plan falls short of them.
 
     Raises
     ------
@@ -78,10 +84,13 @@ def plan(
         If no solution was found in time.
     """
     settings = settings or Settings()
-    check(day)
+    if refuses:
+        check(day)
     given = dict(first_stage or {})
     try:
         answer = _solved(day, given, settings, exclusive=False)
+    except TimeLimitError:
+        raise
     except SolverError as error:
         named = None if given else blame(day)
         if named is None:

@@ -141,7 +141,7 @@ def _plants(
         low[k] = least
         high[k] = np.maximum(most + np.where(most > least, outlook.error_kw[r], 0.0), least)
         cost = message.cost
-        linear[k] = np.broadcast_to(cost.linear_eur_per_kwh, most.shape) - cost.cut_cost_eur_per_kwh
+        linear[k] = _linear(message, steps) - cost.cut_cost_eur_per_kwh
     return Plants(
         names=tuple(names[r] for r in rows),
         owner=owner[rows],
@@ -182,9 +182,7 @@ def _stores(
         e_min_kwh=_everywhere([s.e_min_kwh[1 : steps + 1] for s in found], scenarios, steps),
         e_max_kwh=_everywhere([s.e_max_kwh[1 : steps + 1] for s in found], scenarios, steps),
         wear_eur_per_kwh=np.array([messages[r].cost.wear_eur_per_kwh for r in rows]),
-        linear_eur_per_kwh=_rows(
-            [np.broadcast_to(messages[r].cost.linear_eur_per_kwh, steps) for r in rows], steps
-        ),
+        linear_eur_per_kwh=_rows([_linear(messages[r], steps) for r in rows], steps),
         tan_phi=_tan_phi(messages, rows),
     )
 
@@ -201,6 +199,7 @@ def _appliances(
         owner=owner[rows],
         cycles=build_cycles([messages[r] for r in rows], steps),
         tan_phi=_tan_phi(messages, rows),
+        linear_eur_per_kwh=_rows([_linear(messages[r], steps) for r in rows], steps),
     )
 
 
@@ -261,6 +260,11 @@ def _arriving(message: Flexibility, steps: int, shift: int) -> tuple[Floats, Flo
         demand[first - 1] -= planned[first - 1]
         demand[later - 1] += planned[first - 1]
     return low, high, demand
+
+
+def _linear(message: Flexibility, steps: int) -> Floats:
+    """Cost of injecting over the horizon, ``(T,)``; messages may reach past it."""
+    return np.broadcast_to(message.cost.linear_eur_per_kwh, message.p_max_kw.shape)[:steps]
 
 
 def _rows(values: Sequence[Floats], steps: int) -> Floats:

@@ -11,9 +11,11 @@ import numpy as np
 from peergrid.market.milp.algebra import Algebra, Expression
 from peergrid.market.milp.model import Variables
 from peergrid.market.stochastic_problem import Households
+from peergrid.market.stochastic_terms import cycle_power
 
 CostOf = Callable[[Households, Variables, Algebra], Expression]
-TRIFLE_EUR_PER_KWH = 1e-6  # costs a community of megawatt-hours a cent a day
+# a cent per MWh; times probability and step it must be above the solver's tolerance of 1e-7
+TRIFLE_EUR_PER_KWH = 1e-5
 
 
 def retail(day: Households, x: Variables, of: Algebra) -> Expression:
@@ -43,6 +45,14 @@ def running(day: Households, x: Variables, of: Algebra) -> Expression:
     return of.weigh(day.plants.linear_eur_per_kwh[:, day.step] * day.weight_h, x["plant"])
 
 
+def cycling(day: Households, x: Variables, of: Algebra) -> Expression:
+    """What appliances ask for drawing in an hour, or would give."""
+    asked = day.appliances.linear_eur_per_kwh
+    if asked is None or not asked.any():
+        return of.weigh(np.zeros(x["buy"].shape), x["buy"])
+    return of.weigh(-asked[:, day.step] * day.weight_h, cycle_power(day, x, of))
+
+
 def storing(day: Households, x: Variables, of: Algebra) -> Expression:
     """Wear of stores, and what their owner asks for."""
     stores = day.stores
@@ -70,6 +80,7 @@ COSTS: tuple[CostOf, ...] = (
     network_fee,
     nothing_twice,
     running,
+    cycling,
     storing,
     growing,
     shortfall,

@@ -98,12 +98,17 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Appliances:
-    """Devices that run in cycles; ``owner`` is the household of each, ``(A,)``."""
+    """Devices that run in cycles; ``owner`` is the household of each, ``(A,)``.
+
+    ``linear_eur_per_kwh`` ``(A, T)`` is the cost of injecting: what drawing is worth to its owner;
+    None: nothing. Limits of their messages are those of the profiles.
+    """
 
     names: tuple[str, ...]
     owner: Indices
     cycles: Cycles
     tan_phi: Floats
+    linear_eur_per_kwh: Floats | None = None
 
     @cached_property
     def starts(self) -> tuple[Indices, Indices]:
@@ -175,6 +180,12 @@ class Wires:
     outside_eur_per_pu_h: float = 5000.0
 
 
+_FINITE = (
+    *("firm_kw", "firm_kvar", "price_import_eur_per_kwh", "price_feed_in_eur_per_kwh"),
+    "fee_eur_per_kwh",
+)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Households:
     """What is to be planned for N households over S scenarios and T steps.
@@ -233,14 +244,25 @@ class Households:
     here_and_now: bool = False
 
     def __post_init__(self) -> None:
-        scenarios = self.firm_kw.shape[1]
-        if len(self.probability) != scenarios or abs(self.probability.sum() - 1.0) > 1e-9:
-            allowed = f"{scenarios} numbers that add up to 1"
-            raise DataError("households", "probability", self.probability, allowed)
+        count, scenarios, _ = self.firm_kw.shape
+        probability = np.asarray(self.probability)
+        whole = abs(probability.sum() - 1.0) <= 1e-9 and (probability > 0.0).all()
+        if len(probability) != scenarios or not whole:
+            allowed = f"{scenarios} numbers above 0 that add up to 1"
+            raise DataError("households", "probability", probability.tolist(), allowed)
+        for name in _FINITE:
+            if not np.isfinite(getattr(self, name)).all():
+                raise DataError("households", name, "NaN or infinite", "finite numbers")
+        if self.fee_eur_per_kwh < 0.0:
+            raise DataError("households", "fee_eur_per_kwh", self.fee_eur_per_kwh, "0 or more")
         if (self.price_feed_in_eur_per_kwh > self.price_import_eur_per_kwh + 1e-12).any():
-            raise DataError(
-                "households", "price_feed_in", "above import", "at most the import price"
-            )
+            allowed = "at most price_import_eur_per_kwh"
+            raise DataError("households", "price_feed_in_eur_per_kwh", "above it", allowed)
+        for name in ("plants", "stores", "appliances"):
+            owner = np.asarray(getattr(self, name).owner)
+            if ((owner < 0) | (owner >= count)).any():
+                allowed = f"0 to {count - 1}, a household each"
+                raise DataError("households", f"{name}.owner", owner.tolist(), allowed)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -73,13 +73,13 @@ def value(day: Households, settings: Settings | None = None) -> Value:
 
 def wait_and_see(day: Households, settings: Settings) -> float:
     """Expected cost if each scenario is planned alone [EUR]."""
-    costs = [plan(alone(day, s), settings).cost_eur for s in range(day.shape[1])]
+    costs = [plan(alone(day, s), settings, refuses=False).cost_eur for s in range(day.shape[1])]
     return float(day.probability @ np.array(costs))
 
 
 def _mean_value(day: Households, settings: Settings) -> float:
     """Expected cost of the first stage that is best for the mean scenario [EUR]."""
-    first: Plan = plan(mean(day), settings)
+    first: Plan = plan(mean(day), settings, refuses=False)
     try:
         return plan(day, settings, first_stage=first.first_stage).cost_eur
     except SolverError:

@@ -76,13 +76,17 @@ class _Asked:
         for r, message in enumerate(reading.messages):
             if message is not None and r not in asked and owner[r] >= 0:
                 variance[owner[r]] += message.sigma_kw[:steps] ** 2
+        follows = np.zeros_like(reading.firm_kvar)
         heard = [(r, m) for r, m in enumerate(reading.messages) if r in asked and m is not None]
+        for r, message in heard:
+            if "tan_phi" in (message.q or {}):
+                follows[owner[r]] += message.q_ref_kvar[:steps]
         return cls(
             messages=tuple(message for _, message in heard),
             names=tuple(community.names[r] for r, _ in heard),
             owner=owner[reading.flexible],
             firm_kw=reading.firm_kw,
-            firm_kvar=reading.firm_kvar,
+            firm_kvar=reading.firm_kvar - follows,
             firm_sigma_kw=np.sqrt(variance),
         )
 
@@ -229,7 +233,7 @@ def _clearing(found: Plan, asked: _Asked, devices: Devices, problem: Problem) ->
         schedule_kw=schedule,
         schedule_kvar=np.zeros_like(schedule),
         position_kw=position,
-        position_kvar=asked.firm_kvar,
+        position_kvar=found.day.expected(found.position_kvar),
         import_kw=-position.sum(axis=0, keepdims=True),
         theta_eur_per_kwh=theta[None],
         price_eur_per_kwh=price,

@@ -73,9 +73,7 @@ def read(community: Community, inbox: Inbox, heard_before: NDArray[np.bool_]) ->
             events.append(Event(community.names[r], "says nothing: counts as firm, no set-point"))
     ours = community.owner >= 0
     candidates = [
-        r
-        for r, m in enumerate(decoded)
-        if m is not None and ours[r] and _can_be_asked(m, community.horizon)
+        r for r, m in enumerate(decoded) if m is not None and ours[r] and _can_be_asked(m)
     ]
     agents = _agents(community, decoded, candidates)
     stuck = agents.unreachable()
@@ -153,19 +151,23 @@ def _decode(community: Community, inbox: Inbox, r: int, events: list[Event]) -> 
     except DataError as error:
         events.append(Event(community.names[r], f"{error}: counts as firm, no set-point"))
         return None
-    return message
+    return _in_view(message, community.horizon)
 
 
-def _can_be_asked(message: Flexibility, steps: int) -> bool:
-    """Whether the clearing can dispatch it; cycles that reach past the horizon are firm."""
-    if message.kind != "PPBC":
-        return not message.is_fixed
-    fits = (
-        profile["count"] * len(profile["p_kw"])
-        <= min(profile["latest"], steps) - profile["earliest"]
+def _can_be_asked(message: Flexibility) -> bool:
+    """Whether the clearing can dispatch it; an appliance without a cycle to begin is firm."""
+    return not message.is_fixed and (message.kind != "PPBC" or bool(message.profiles))
+
+
+def _in_view(message: Flexibility, steps: int) -> Flexibility:
+    """The message without cycles that need not end, and so cannot be fixed, inside the horizon."""
+    kept = tuple(
+        profile
         for profile in message.profiles
+        if profile["count"] * len(profile["p_kw"])
+        <= min(profile["latest"], steps) - profile["earliest"]
     )
-    return not message.is_fixed and bool(message.profiles) and all(fits)
+    return message if len(kept) == len(message.profiles) else replace(message, profiles=kept)
 
 
 def _agents(community: Community, decoded: list[Flexibility | None], chosen: list[int]) -> Agents:

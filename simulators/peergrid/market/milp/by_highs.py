@@ -11,7 +11,7 @@ from scipy import sparse
 from peergrid.errors import SolverError
 from peergrid.market.milp.affine import Rows
 from peergrid.market.milp.algebra import Sparse
-from peergrid.market.milp.model import Answer, Limits, Model, within
+from peergrid.market.milp.model import Answer, Limits, Model, TimeLimitError, within
 
 Floats = NDArray[np.float64]
 USABLE = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit)
@@ -32,7 +32,9 @@ def solve_directly(model: Model, limits: Limits, start: Mapping[str, Floats] | N
     solver.run()
     status, info = solver.getModelStatus(), solver.getInfo()
     if status not in USABLE or not np.isfinite(info.objective_function_value):
-        raise SolverError(f"HiGHS: {solver.modelStatusToString(status).lower()}: no solution")
+        late = status == highspy.HighsModelStatus.kTimeLimit
+        failure = TimeLimitError if late else SolverError
+        raise failure(f"HiGHS: {solver.modelStatusToString(status).lower()}: no solution")
     whole = any(block.integer and block.lower.size for block in model.blocks.values())
     cost = float(info.objective_function_value)
     return Answer(

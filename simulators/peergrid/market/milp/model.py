@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from peergrid.errors import SolverError
 from peergrid.market.milp.affine import Block
 from peergrid.market.milp.algebra import Algebra, Constraint, Expression
 
@@ -14,6 +15,10 @@ Floats = NDArray[np.float64]
 Variables = Mapping[str, Expression]
 Term = Callable[[Variables, Algebra], Sequence[Constraint]]
 Cost = Callable[[Variables, Algebra], Expression]
+
+
+class TimeLimitError(SolverError):
+    """The time was too short for any solution."""
 
 
 @dataclass(frozen=True, kw_only=True)

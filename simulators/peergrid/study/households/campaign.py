@@ -97,7 +97,14 @@ class FeePoint:
 def run_case(asked: Asked, settings: Settings = SETTINGS) -> Figures:
     """Plan one case of a day."""
     day = study_day(asked)
-    return figures(flows_of(plan(day.households, settings), day))
+    found = plan(day.households, settings)
+    network = found.network
+    return replace(
+        figures(flows_of(found, day)),
+        gap=found.gap,
+        bound_eur=found.bound_eur,
+        linear_gap_pu=float("nan") if network is None else network.gap_pu,
+    )
 
 
 def run_cases(

@@ -69,6 +69,9 @@ class Figures:
         over the day.
     vm_min_pu
         ``(B,)`` lowest expected voltage of the day.
+    gap, bound_eur, linear_gap_pu
+        Of a plan: proven gap, what no plan costs less than (penalties and wear included), and how
+        far linear and exact voltages are apart at most.
     """
 
     names: tuple[str, ...]
@@ -101,6 +104,9 @@ class Figures:
     deviation_evening_pu: float
     deviation_mean_pu: float
     vm_min_pu: Floats
+    gap: float = float("nan")
+    bound_eur: float = float("nan")
+    linear_gap_pu: float = float("nan")
 
     @property
     def prosumers_against_consumers(self) -> float:
