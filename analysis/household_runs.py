@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from peergrid.errors import DataError
 from peergrid.results import open_run
+from peergrid.study.households.clients import CASES
 from peergrid.study.households.figures import Figures, client_cost_eur, figures
 from peergrid.study.households.flows import Flows
 from peergrid.units import hours, kw_from_mw, mw_from_kw
@@ -26,7 +27,6 @@ Floats = NDArray[np.float64]
 BRANCHES = ((89, 90, 91, 92, 93, 94, 95), (91, 96, 97, 98, 99))
 """Buses from the head along the branch, and along the one that leaves it at bus 91."""
 LINES = tuple(f"{a}-{b}" for branch in BRANCHES for a, b in pairwise(branch))
-CASES = (0, 1, 2)
 STORES = {"battery": "Battery", "ev": "EV"}
 KNOWN_KW = 1e-6  # less is not enough to tell a price from
 

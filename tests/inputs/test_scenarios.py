@@ -60,7 +60,8 @@ def test_the_same_seed_gives_the_same_scenarios() -> None:
 def test_nothing_that_travels_is_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn_of(0, travels=False)
+        found = drawn_of(0, travels=False)
+    assert not found.late_h.any()
 
 
 def test_more_scenarios_than_paths_that_differ() -> None:

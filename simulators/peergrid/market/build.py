@@ -30,10 +30,10 @@ def build_agents(messages: Sequence[Flexibility], steps: int, dt_h: float) -> Ag
     cycling = [i for i, message in enumerate(messages) if message.profiles]
     return Agents(
         dt_h=dt_h,
-        p_min_kw=_stack([m.p_min_kw for m in messages], steps),
-        p_max_kw=_stack([m.p_max_kw for m in messages], steps),
-        p_ref_kw=_stack([m.p_ref_kw for m in messages], steps),
-        linear_eur_per_kwh=_stack([_linear(m) for m in messages], steps),
+        p_min_kw=stacked([m.p_min_kw for m in messages], steps),
+        p_max_kw=stacked([m.p_max_kw for m in messages], steps),
+        p_ref_kw=stacked([m.p_ref_kw for m in messages], steps),
+        linear_eur_per_kwh=stacked([linear_cost(m) for m in messages], steps),
         quadratic_eur_per_kw2h=np.array([m.cost.quadratic_eur_per_kw2h for m in messages]),
         discomfort_eur_per_kw2h=np.array([m.cost.discomfort_eur_per_kw2h for m in messages]),
         wear_eur_per_kwh=np.array([m.cost.wear_eur_per_kwh for m in messages]),
@@ -46,31 +46,32 @@ def build_agents(messages: Sequence[Flexibility], steps: int, dt_h: float) -> Ag
     )
 
 
-def _linear(message: Flexibility) -> Floats:
+def linear_cost(message: Flexibility) -> Floats:
     """Linear cost per kWh; staying below ``p_max`` costs ``cut_cost`` per kWh."""
     linear = np.broadcast_to(message.cost.linear_eur_per_kwh, message.p_max_kw.shape)
     return np.asarray(linear - message.cost.cut_cost_eur_per_kwh, dtype=np.float64)
 
 
-def _stack(rows: Sequence[Floats], steps: int) -> Floats:
-    stacked = np.empty((len(rows), steps))
+def stacked(rows: Sequence[Floats], steps: int) -> Floats:
+    """The first ``steps`` entries of each series, ``(n, steps)``."""
+    table = np.empty((len(rows), steps))
     for i, row in enumerate(rows):
-        stacked[i] = row[:steps]
-    return stacked
+        table[i] = row[:steps]
+    return table
 
 
 def _storages(messages: Sequence[Flexibility], steps: int) -> tuple[Any, ...]:
     """Columns for :func:`peergrid.market.storage_prox.solve`."""
     stores: list[Storage] = [m.storage for m in messages if m.storage is not None]
-    p_min = _stack([m.p_min_kw for m in messages], steps)
-    p_max = _stack([m.p_max_kw for m in messages], steps)
+    p_min = stacked([m.p_min_kw for m in messages], steps)
+    p_max = stacked([m.p_max_kw for m in messages], steps)
     return (
         storage_box(p_min, p_max),
-        _stack([s.eta_charge for s in stores], steps),
-        _stack([s.eta_discharge for s in stores], steps),
+        stacked([s.eta_charge for s in stores], steps),
+        stacked([s.eta_discharge for s in stores], steps),
         np.array([1.0 - s.leak for s in stores]),
-        _stack([s.demand_kwh for s in stores], steps),
+        stacked([s.demand_kwh for s in stores], steps),
         np.array([s.e_now_kwh for s in stores]),
-        _stack([s.e_min_kwh[1:] for s in stores], steps),
-        _stack([s.e_max_kwh[1:] for s in stores], steps),
+        stacked([s.e_min_kwh[1:] for s in stores], steps),
+        stacked([s.e_max_kwh[1:] for s in stores], steps),
     )

@@ -11,7 +11,6 @@ from peergrid.market.milp.algebra import Algebra, Expression
 from peergrid.market.milp.model import Limits, Model, Variables
 from peergrid.market.milp.solve import solve
 from peergrid.market.stochastic_problem import Households
-from peergrid.market.stochastic_terms import profile_power
 
 Floats = NDArray[np.float64]
 TRIFLE_KW = 1e-6
@@ -39,7 +38,7 @@ def blame(day: Households) -> DataError | None:
         return None
     i, column = (int(place) for place in np.unravel_index(int(total.argmax()), total.shape))
     t = int(day.step[column])
-    drawn = (profile_power(day) @ answer.values["start"].ravel()).reshape(-1, day.shape[2])
+    drawn = day.appliances.drawn_kw(answer.values["start"])
     draws = bool(lacking[i, column] > spilled[i, column])
     limit = day.import_limit_kw if draws else day.export_limit_kw
     may = day.may_buy[i] if draws else day.may_sell[i]

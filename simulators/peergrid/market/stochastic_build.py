@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from peergrid.devices.flexibility import Flexibility, Storage
 from peergrid.market.agents import storage_box
+from peergrid.market.build import linear_cost, stacked
 from peergrid.market.cycle_prox import build_cycles
 from peergrid.market.stochastic_problem import Appliances, Curves, Plants, Stores
 
@@ -140,8 +141,7 @@ def _plants(
         least, most = message.p_min_kw[:steps], message.p_max_kw[:steps]
         low[k] = least
         high[k] = np.maximum(most + np.where(most > least, outlook.error_kw[r], 0.0), least)
-        cost = message.cost
-        linear[k] = _linear(message, steps) - cost.cut_cost_eur_per_kwh
+        linear[k] = linear_cost(message)[:steps]
     return Plants(
         names=tuple(names[r] for r in rows),
         owner=owner[rows],
@@ -174,15 +174,15 @@ def _stores(
         owner=owner[rows],
         charge_kw=box[:2],
         discharge_kw=box[2:],
-        eta_charge=_rows([s.eta_charge[:steps] for s in found], steps),
-        eta_discharge=_rows([s.eta_discharge[:steps] for s in found], steps),
+        eta_charge=stacked([s.eta_charge for s in found], steps),
+        eta_discharge=stacked([s.eta_discharge for s in found], steps),
         keep=np.array([1.0 - s.leak for s in found]),
         demand_kwh=demand,
         e_now_kwh=np.array([s.e_now_kwh for s in found]),
-        e_min_kwh=_everywhere([s.e_min_kwh[1 : steps + 1] for s in found], scenarios, steps),
-        e_max_kwh=_everywhere([s.e_max_kwh[1 : steps + 1] for s in found], scenarios, steps),
+        e_min_kwh=_everywhere([s.e_min_kwh[1:] for s in found], scenarios, steps),
+        e_max_kwh=_everywhere([s.e_max_kwh[1:] for s in found], scenarios, steps),
         wear_eur_per_kwh=np.array([messages[r].cost.wear_eur_per_kwh for r in rows]),
-        linear_eur_per_kwh=_rows([_linear(messages[r], steps) for r in rows], steps),
+        linear_eur_per_kwh=stacked([linear_cost(messages[r]) for r in rows], steps),
         tan_phi=_tan_phi(messages, rows),
     )
 
@@ -199,7 +199,7 @@ def _appliances(
         owner=owner[rows],
         cycles=build_cycles([messages[r] for r in rows], steps),
         tan_phi=_tan_phi(messages, rows),
-        linear_eur_per_kwh=_rows([_linear(messages[r], steps) for r in rows], steps),
+        linear_eur_per_kwh=stacked([linear_cost(messages[r]) for r in rows], steps),
     )
 
 
@@ -262,18 +262,9 @@ def _arriving(message: Flexibility, steps: int, shift: int) -> tuple[Floats, Flo
     return low, high, demand
 
 
-def _linear(message: Flexibility, steps: int) -> Floats:
-    """Cost of injecting over the horizon, ``(T,)``; messages may reach past it."""
-    return np.broadcast_to(message.cost.linear_eur_per_kwh, message.p_max_kw.shape)[:steps]
-
-
-def _rows(values: Sequence[Floats], steps: int) -> Floats:
-    return np.array(values, dtype=np.float64).reshape(len(values), steps)
-
-
 def _everywhere(values: Sequence[Floats], scenarios: int, steps: int) -> Floats:
     """The same in every scenario, ``(n, S, T)``."""
-    return np.repeat(_rows(values, steps)[:, None, :], scenarios, axis=1)
+    return np.repeat(stacked(values, steps)[:, None, :], scenarios, axis=1)
 
 
 def _tan_phi(messages: Sequence[Flexibility], rows: Sequence[int]) -> Floats:

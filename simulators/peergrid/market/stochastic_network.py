@@ -8,7 +8,7 @@ which lines are overloaded.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def ratings(day: Households, x: Variables, of: Algebra) -> list[Constraint]:
     """What flows through a branch is at most its rating, or over it at a price."""
     if day.wires is None or day.wires.loading is None:
         return []
-    around = Around.of(day)
+    around = around_expected(day)
     limit, losses = around.active_limit_kw(day.wires.loading), around.flow_gap_kw
     lines = np.flatnonzero(np.isfinite(limit).all(axis=1))
     flow, over = x["flow"][lines, :], x["over"][lines, :]
@@ -82,7 +82,7 @@ def voltage_sq(day: Households, x: Variables, of: Algebra) -> Expression:
     """Squared voltages ``(n, K)``: without load, less the drop, corrected where expected."""
     wires = wires_of(day)
     referred = np.tile(1.0 / np.abs(wires.feeder.transformation)[:, None] ** 2, len(day.step))
-    return Around.of(day).voltage_offset - of.weigh(referred, x["drop"])
+    return around_expected(day).voltage_offset - of.weigh(referred, x["drop"])
 
 
 def reactive_flow(day: Households, x: Variables, of: Algebra) -> Expression:
@@ -151,6 +151,12 @@ class Around:
         active = np.sqrt(np.maximum(apparent**2 - reactive**2, 0.0))
         active[0] = np.inf
         return np.asarray(active)
+
+
+@lru_cache(maxsize=2)
+def around_expected(day: Households) -> Around:
+    """The same, once for a problem: every row asks for it."""
+    return Around.of(day)
 
 
 def wires_of(day: Households) -> Wires:

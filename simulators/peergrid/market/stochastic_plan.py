@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.market.milp.algebra import Sparse
-from peergrid.market.milp.model import Answer
+from peergrid.market.milp.model import Answer, relative_gap
 from peergrid.market.stochastic_network import exact, voltage_sq, wires_of
 from peergrid.market.stochastic_problem import Households
-from peergrid.market.stochastic_terms import profile_power
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -108,8 +107,7 @@ class Plan:
     @property
     def gap(self) -> float:
         """Distance of the programme's cost and its bound, relative to the cost."""
-        apart = max(self.programme_eur - self.bound_eur, 0.0)
-        return apart / max(abs(self.programme_eur), 1e-9)
+        return relative_gap(self.programme_eur, self.bound_eur)
 
     @property
     def position_kw(self) -> Floats:
@@ -155,12 +153,11 @@ def plan_of(day: Households, answer: Answer) -> Plan:
             ("short_kwh", "short"),
         )
     }
-    drawn = profile_power(day) @ answer.values["start"].ravel()
     found = Plan(
         day=day,
         first_stage={name: answer.values[name] for name in ("start", "mode")},
         **powers,
-        appliance_kw=drawn.reshape(-1, steps),
+        appliance_kw=day.appliances.drawn_kw(answer.values["start"]),
         cost_eur=answer.objective_eur,
         programme_eur=answer.objective_eur,
         bound_eur=answer.bound_eur,

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from peergrid.errors import DataError
 from peergrid.market.cycle_prox import Cycles
@@ -118,6 +119,25 @@ class Appliances:
         pairs = [(k, t) for k in range(len(last)) for t in range(cycles.earliest[k], last[k] + 1)]
         table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         return table[:, 0], table[:, 1]
+
+    @cached_property
+    def power_of_starts(self) -> sparse.csr_array:
+        """``(A T, J)`` what each start draws, step by step [kW]."""
+        profile, first = self.starts
+        cycles, steps = self.cycles, self.cycles.steps
+        cells = [
+            (self.device_of_profile[k] * steps + t + step, j, cycles.p_kw[k, step])
+            for j, (k, t) in enumerate(zip(profile, first, strict=True))
+            for step in range(cycles.length[k])
+        ]
+        row, column, power = np.array(cells, dtype=np.float64).reshape(-1, 3).T
+        places = row.astype(np.int64), column.astype(np.int64)
+        return sparse.csr_array((power, places), shape=(len(self.names) * steps, len(profile)))
+
+    def drawn_kw(self, start: Floats) -> Floats:
+        """Consumption of each appliance ``(A, T)`` under chosen starts ``(J, 1)``."""
+        drawn = self.power_of_starts @ start.ravel()
+        return np.asarray(drawn.reshape(len(self.names), self.cycles.steps))
 
     @cached_property
     def device_of_profile(self) -> Indices:
@@ -285,6 +305,13 @@ class Households:
         """``(n, S, T)`` as ``(n, K)``."""
         _, scenarios, steps = self.shape
         return np.asarray(values).reshape(len(values), scenarios * steps)
+
+    @property
+    def without_storage_kw(self) -> Floats:
+        """Injections with all plants at their most and nothing stored, ``(N, S, T)``."""
+        found = self.firm_kw.copy()
+        np.add.at(found, self.plants.owner, self.plants.high_kw)
+        return found
 
     def expected(self, values: Floats) -> Floats:
         """Mean over the scenarios, ``(n, S, T)`` to ``(n, T)``."""

@@ -35,14 +35,13 @@ def blocks(day: Households, *, exclusive: bool) -> dict[str, Block]:
     columns = scenarios * steps
     plants, stores, held = day.plants, day.stores, reach(day)
     sells, buys = may_trade_kw(day)
-    locally = (1.0 if day.trades else 0.0) * np.ones((count, columns))
     found = {
         "start": Block.of((len(day.appliances.starts[0]), 1), 1.0, integer=True),
         "mode": Block.of((len(stores.two_way), steps), 1.0, integer=True),
         "buy": Block.of((count, columns), buys),
         "sell": Block.of((count, columns), sells),
-        "buy_local": Block.of((count, columns), np.where(locally > 0, buys, 0.0)),
-        "sell_local": Block.of((count, columns), np.where(locally > 0, sells, 0.0)),
+        "buy_local": Block.of((count, columns), buys if day.trades else 0.0),
+        "sell_local": Block.of((count, columns), sells if day.trades else 0.0),
         "plant": Block.of(
             (len(plants.names), columns), day.flat(plants.high_kw), lower=day.flat(plants.low_kw)
         ),
@@ -184,21 +183,7 @@ def one_side_at_a_time(day: Households, x: Variables, of: Algebra) -> list[Const
 def cycle_power(day: Households, x: Variables, of: Algebra) -> Expression:
     """Consumption of each appliance ``(A, K)`` from its starts: (10)."""
     table = len(day.appliances.names), day.shape[2]
-    return of.reshape(profile_power(day) @ x["start"], table)[:, day.step]
-
-
-def profile_power(day: Households) -> sparse.csr_array:
-    """``(A T, J)``: what each start draws, step by step."""
-    appliances, steps = day.appliances, day.shape[2]
-    profile, first = appliances.starts
-    cells = [
-        (appliances.device_of_profile[k] * steps + t + step, j, appliances.cycles.p_kw[k, step])
-        for j, (k, t) in enumerate(zip(profile, first, strict=True))
-        for step in range(appliances.cycles.length[k])
-    ]
-    row, column, power = np.array(cells, dtype=np.float64).reshape(-1, 3).T
-    shape = (len(appliances.names) * steps, len(profile))
-    return sparse.csr_array((power, (row.astype(np.int64), column.astype(np.int64))), shape=shape)
+    return of.reshape(day.appliances.power_of_starts @ x["start"], table)[:, day.step]
 
 
 def cycles_complete(day: Households, x: Variables, of: Algebra) -> list[Constraint]:

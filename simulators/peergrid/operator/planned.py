@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peergrid.devices.flexibility import Flexibility
 from peergrid.errors import DataError, ModelError, SolverError
 from peergrid.inputs.forecast import Kind
-from peergrid.inputs.scenarios import Unsure, draw
+from peergrid.inputs.scenarios import Unsure
 from peergrid.market.admm import Status
 from peergrid.market.problem import Problem
 from peergrid.market.result import Clearing, Warm
@@ -24,6 +24,7 @@ from peergrid.market.stochastic_plan import Plan
 from peergrid.market.stochastic_problem import Households, Wires
 from peergrid.operator.boundaries import Boundaries
 from peergrid.operator.community import Community, Event, Inbox
+from peergrid.operator.outlook import look_ahead
 from peergrid.operator.reading import Reading
 from peergrid.operator.terrain import Terrain
 
@@ -95,9 +96,6 @@ def _outlook(community: Community, inbox: Inbox, asked: _Asked) -> Outlook:
     """Scenarios: firm power of each participant first, then the resources that are asked."""
     count, steps = asked.firm_kw.shape
     foresight = community.foresight
-    resources = count + len(asked.messages)
-    if foresight.scenarios == 1:
-        return Outlook.certain(resources, steps)
     kinds: list[Kind | None] = ["load"] * count
     kinds += ["pv" if message.storage is None else None for message in asked.messages]
     forecast = [message.p_ref_kw[:steps] for message in asked.messages]
@@ -111,13 +109,7 @@ def _outlook(community: Community, inbox: Inbox, asked: _Asked) -> Outlook:
     )
     index = round(inbox.time_s / community.step_s)
     rng = np.random.default_rng(np.random.SeedSequence([foresight.seed, index]))
-    drawn = draw(unsure, foresight.scenarios, rng, doubt=foresight.doubt)
-    return Outlook(
-        probability=drawn.probability,
-        error_kw=drawn.error_kw,
-        price_factor=drawn.price_factor,
-        shift=drawn.late_h * max(round(1.0 / community.dt_h), 1),
-    )
+    return look_ahead(unsure, foresight.scenarios, rng, foresight.doubt)
 
 
 def _comes_home(message: Flexibility, steps: int) -> bool:
@@ -186,15 +178,13 @@ def _fee(community: Community) -> float:
 
 def _wires(community: Community, terrain: Terrain, day: Households) -> Wires:
     """The corrected model, around what is expected without storage."""
-    expected = day.firm_kw.copy()
-    np.add.at(expected, day.plants.owner, day.plants.high_kw)
     network = community.network
     return Wires(
         feeder=terrain.limits.feeder,
         at=community.at,
         background_kw=terrain.limits.background[0],
         background_kvar=terrain.limits.background[1],
-        expected_kw=expected,
+        expected_kw=day.without_storage_kw,
         expected_kvar=day.firm_kvar,
         v_min_pu=network.v_min_pu,
         v_max_pu=network.v_max_pu,

@@ -90,10 +90,5 @@ def solver_of(programme: highspy.HighsLp, limits: Limits) -> highspy.Highs:
 
 def values_of(solver: highspy.Highs, model: Model) -> dict[str, Floats]:
     """The solver's solution by block, inside its bounds to the bit."""
-    flat = np.array(solver.getSolution().col_value)
-    values, first = {}, 0
-    for name, block in model.blocks.items():
-        last = first + block.lower.size
-        values[name] = within(block, flat[first:last].reshape(block.shape))
-        first = last
-    return values
+    found = model.by_block(np.array(solver.getSolution().col_value))
+    return {name: within(block, found[name]) for name, block in model.blocks.items()}

@@ -41,7 +41,7 @@ class Limits:
 
     def reached(self, cost: float, bound: float) -> bool:
         """Whether a cost is near enough to a bound."""
-        return cost - bound <= self.gap * max(abs(cost), 1e-9)
+        return relative_gap(cost, bound) <= self.gap
 
     @property
     def options(self) -> dict[str, Any]:
@@ -68,10 +68,22 @@ class Model:
         free = (np.sum(b.lower < b.upper) for b in self.blocks.values() if b.integer)
         return int(sum(free))
 
+    def by_block(self, flat: Floats) -> dict[str, Floats]:
+        """Values of all columns, block by block."""
+        sizes = [block.lower.size for block in self.blocks.values()]
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        pairs = zip(self.blocks.items(), parts, strict=True)
+        return {name: part.reshape(block.shape) for (name, block), part in pairs}
+
     def fixed(self, values: Mapping[str, Floats]) -> "Model":
         """The same model with some blocks given."""
         given = {name: self.blocks[name].fixed(found) for name, found in values.items()}
         return replace(self, blocks={**self.blocks, **given})
+
+
+def relative_gap(cost: float, bound: float) -> float:
+    """Distance of a cost from a bound below it, relative to the cost."""
+    return max(cost - bound, 0.0) / max(abs(cost), 1e-9)
 
 
 def within(block: Block, values: Floats) -> Floats:
@@ -111,5 +123,4 @@ class Answer:
     @property
     def gap(self) -> float:
         """Distance of cost and bound, relative to the cost."""
-        size = max(abs(self.objective_eur), 1e-9)
-        return max(self.objective_eur - self.bound_eur, 0.0) / size
+        return relative_gap(self.objective_eur, self.bound_eur)

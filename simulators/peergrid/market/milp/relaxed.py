@@ -28,9 +28,9 @@ class Relaxed:
     def __init__(self, model: Model, limits: Limits) -> None:
         programme = programme_of(model, relaxed=True)
         self.columns, self.rows = programme.num_col_, programme.num_row_
-        self._blocks = dict(model.blocks)
-        sizes = [block.lower.size for block in self._blocks.values()]
-        self._first = dict(zip(self._blocks, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        self._model = model
+        sizes = [block.lower.size for block in model.blocks.values()]
+        self._first = dict(zip(model.blocks, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
         self._solver = solver_of(programme, limits)
 
     def solve(self) -> tuple[float, Mapping[str, Floats]]:
@@ -41,11 +41,7 @@ class Relaxed:
             return np.inf, {}
         if status != highspy.HighsModelStatus.kOptimal:
             raise SolverError(f"HiGHS: {self._solver.modelStatusToString(status).lower()}")
-        flat = np.array(self._solver.getSolution().col_value)
-        values = {
-            name: flat[self._first[name] :][: block.lower.size].reshape(block.shape)
-            for name, block in self._blocks.items()
-        }
+        values = self._model.by_block(np.array(self._solver.getSolution().col_value))
         return float(self._solver.getInfo().objective_function_value), values
 
     def give(self, name: str, places: Indices, values: Floats | float) -> None:
@@ -55,7 +51,7 @@ class Relaxed:
 
     def free(self, name: str, places: Indices) -> None:
         """Give entries of a block their own bounds back."""
-        block = self._blocks[name]
+        block = self._model.blocks[name]
         self._bound(name, places, block.lower.ravel()[places], block.upper.ravel()[places])
 
     def _bound(self, name: str, places: Indices, lower: Floats, upper: Floats) -> None:

@@ -51,11 +51,6 @@ class SeedRun:
         """Whether all bands hold."""
         return bool(self.verdicts) and all(verdict.holds for verdict in self.verdicts)
 
-    @property
-    def broken(self) -> tuple[str, ...]:
-        """Names of the bands that do not hold."""
-        return tuple(verdict.name for verdict in self.verdicts if not verdict.holds)
-
     def to_dict(self, *, with_figures: bool = True) -> dict[str, Any]:
         """In the words of JSON."""
         found: dict[str, Any] = {
@@ -132,8 +127,7 @@ def run_cases(
     days = {}
     for done, case in enumerate(CASES):
         days[case] = run_case(Asked(case=case, seed=seed, scenarios=scenarios), settings)
-        if advance is not None:
-            advance(done + 1)
+        _tell(advance, done + 1)
     return SeedRun(
         seed=seed,
         date=day_of(seed).isoformat(),

@@ -1,14 +1,15 @@
 """A seeded day of a case, as the programme wants it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from peergrid.inputs.scenarios import Doubt, Unsure, draw
+from peergrid.inputs.scenarios import Doubt, Unsure
 from peergrid.inputs.tables import stream
-from peergrid.market.stochastic_build import Devices, Outlook, devices_of
+from peergrid.market.stochastic_build import Outlook, devices_of
 from peergrid.market.stochastic_problem import Households, Wires
 from peergrid.network.library import load_feeder
+from peergrid.operator.outlook import look_ahead
 from peergrid.study.households.clients import Client, Sizes, clients
 from peergrid.study.households.devices import Resource, resources
 from peergrid.study.households.profiles import Profiles, profiles
@@ -83,18 +84,18 @@ def study_day(asked: Asked, sizes: Sizes | None = None, doubt: Doubt | None = No
         appliances=devices.appliances,
         curves=devices.curves,
         trades=any(client.trades for client in found),
-        wires=_wires(found, devices),
     )
     return StudyDay(
-        asked=asked, clients=found, profiles=day, resources=owned, households=households
+        asked=asked,
+        clients=found,
+        profiles=day,
+        resources=owned,
+        households=replace(households, wires=_wires(found, households)),
     )
 
 
 def _outlook(owned: tuple[Resource, ...], asked: Asked, doubt: Doubt | None) -> Outlook:
-    """Scenarios of the day ahead; vehicles' hours in steps."""
-    steps = owned[0].message.steps
-    if asked.scenarios == 1:
-        return Outlook.certain(len(owned), steps)
+    """Scenarios of the day ahead."""
     unsure = Unsure(
         forecast_kw=np.stack([resource.message.p_ref_kw for resource in owned]),
         sigma_kw=np.stack([resource.sigma_kw for resource in owned]),
@@ -102,26 +103,18 @@ def _outlook(owned: tuple[Resource, ...], asked: Asked, doubt: Doubt | None) -> 
         travels=np.array([resource.travels for resource in owned]),
         step_h=asked.step_s / 3600.0,
     )
-    drawn = draw(unsure, asked.scenarios, stream(asked.seed, "household scenarios"), doubt=doubt)
-    return Outlook(
-        probability=drawn.probability,
-        error_kw=drawn.error_kw,
-        price_factor=drawn.price_factor,
-        shift=drawn.late_h * max(round(3600 / asked.step_s), 1),
-    )
+    return look_ahead(unsure, asked.scenarios, stream(asked.seed, "household scenarios"), doubt)
 
 
-def _wires(found: tuple[Client, ...], devices: Devices) -> Wires:
+def _wires(found: tuple[Client, ...], day: Households) -> Wires:
     """The branch, around what is expected without storage."""
     feeder = load_feeder(FEEDER)
-    nothing = np.zeros((feeder.n_bus, devices.firm_kw.shape[2]))
-    expected = devices.firm_kw.copy()
-    np.add.at(expected, devices.plants.owner, devices.plants.high_kw)
+    nothing = np.zeros((feeder.n_bus, day.shape[2]))
     return Wires(
         feeder=feeder,
         at=np.array([feeder.index_of(client.bus) for client in found]),
         background_kw=nothing,
         background_kvar=nothing,
-        expected_kw=expected,
-        expected_kvar=devices.firm_kvar,
+        expected_kw=day.without_storage_kw,
+        expected_kvar=day.firm_kvar,
     )
