@@ -8,24 +8,37 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "simulators" / "peergrid"
-BASE = {"units", "errors", "polyhedron"}
+BASE = {"units", "errors", "polyhedron", "compiled"}
 
 # What each part of the package may import besides itself and `units`, `errors`.
 ALLOWED: dict[str, set[str]] = {
     "units": set(),
     "errors": set(),
     "polyhedron": set(),
+    "compiled": set(),
+    "milp": set(),
     "network": set(),
     "devices": set(),
     "inputs": set(),
     "results": set(),
     "envelopes": {"network"},
-    "market": {"network", "devices"},
+    "market": {"network", "devices", "milp"},
     "operator": {"network", "devices", "inputs", "envelopes", "market"},
     "cosim": {"network", "devices", "inputs", "envelopes", "market", "operator", "results"},
-    "study": {"network", "devices", "inputs", "envelopes", "market", "operator"},
+    "study": {
+        "network",
+        "devices",
+        "inputs",
+        "envelopes",
+        "market",
+        "milp",
+        "operator",
+        "planning",
+        "scenario",
+    },
+    "planning": {"network", "devices", "milp"},
     "scenario": {"network", "inputs", "results"},
-    "cli": {"network", "devices", "inputs", "results", "scenario", "study"},
+    "cli": {"network", "devices", "inputs", "results", "scenario", "study", "planning"},
 }
 KNOW_MOSAIK = {"cosim", "scenario"}
 MOSAIK = ("mosaik", "mosaik_api_v3", "mosaik_components")

@@ -12,11 +12,11 @@ from peergrid.devices import battery, building, ev, fleet
 from peergrid.devices.flexibility import Flexibility, parse
 from peergrid.errors import DataError, SolverError
 from peergrid.market.cycle_prox import Cycles
-from peergrid.market.milp.model import Limits
-from peergrid.market.milp.solve import solve
 from peergrid.market.stochastic import Settings, model_of, plan
 from peergrid.market.stochastic_build import Outlook, devices_of
 from peergrid.market.stochastic_problem import Appliances, Households, Plants, Stores, Wires
+from peergrid.milp.model import Limits
+from peergrid.milp.solve import solve
 from peergrid.network.library import load_feeder
 from tests.market.households import Sizes, bill, check_laws, one_home, random_day
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from peergrid.market.milp.model import Limits
 from peergrid.market.stochastic import Settings, plan
 from peergrid.market.stochastic_problem import Households
+from peergrid.milp.model import Limits
 from tests.market.households import SMALL, best_cost, check_laws, choices, days
 
 SURE = Settings(limits=Limits(gap=1e-7), corrections=0)

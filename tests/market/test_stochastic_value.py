@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from peergrid.devices.flexibility import compose, parse
-from peergrid.market.milp.model import Limits
 from peergrid.market.stochastic import Settings, plan
 from peergrid.market.stochastic_build import TANGENTS, Outlook, devices_of
 from peergrid.market.stochastic_problem import Households
 from peergrid.market.stochastic_value import alone, mean, value
+from peergrid.milp.model import Limits
 from tests.market.households import Sizes, check_laws, random_day
 
 EXACT = Settings(limits=Limits(gap=0.0))

@@ -3,7 +3,7 @@
 First stage, decided before the scenario is known: when appliances start, and whether storages and
 vehicles charge or discharge in each step. Second stage, by scenario: all powers and trades. The
 terms are in :mod:`peergrid.market.stochastic_terms` and :mod:`peergrid.market.stochastic_network`;
-they are solved by HiGHS (:mod:`peergrid.market.milp`).
+they are solved by HiGHS (:mod:`peergrid.milp`).
 
 A day (:class:`peergrid.market.stochastic_problem.Households`) is made from flexibility messages by
 :func:`peergrid.market.stochastic_build.devices_of`; ``study/households/day.py`` makes a whole one.
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from peergrid.errors import SolverError
 from peergrid.market import stochastic_costs, stochastic_network, stochastic_terms
-from peergrid.market.milp.model import Answer, Limits, Model, TimeLimitError
-from peergrid.market.milp.solve import BackEnd, solve
 from peergrid.market.stochastic_blame import blame
 from peergrid.market.stochastic_checks import check
 from peergrid.market.stochastic_dive import dive
 from peergrid.market.stochastic_plan import Plan, plan_of
 from peergrid.market.stochastic_problem import Households
+from peergrid.milp.model import Answer, Limits, Model, TimeLimitError
+from peergrid.milp.solve import BackEnd, solve
 
 Floats = NDArray[np.float64]
 FIRST_STAGE = ("start", "mode")

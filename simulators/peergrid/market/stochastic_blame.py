@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from peergrid.errors import DataError
 from peergrid.market import stochastic_terms
-from peergrid.market.milp.algebra import Algebra, Expression
-from peergrid.market.milp.model import Limits, Model, Variables
-from peergrid.market.milp.solve import solve
 from peergrid.market.stochastic_problem import Households
+from peergrid.milp.algebra import Algebra, Expression
+from peergrid.milp.model import Limits, Model, Variables
+from peergrid.milp.solve import solve
 
 Floats = NDArray[np.float64]
 TRIFLE_KW = 1e-6

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from peergrid.market.milp.algebra import Algebra, Expression
-from peergrid.market.milp.model import Variables
 from peergrid.market.stochastic_problem import Households
 from peergrid.market.stochastic_terms import cycle_power
+from peergrid.milp.algebra import Algebra, Expression
+from peergrid.milp.model import Variables
 
 CostOf = Callable[[Households, Variables, Algebra], Expression]
 # a cent per MWh; times probability and step it must be above the solver's tolerance of 1e-7

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.market.milp.model import Limits, Model
-from peergrid.market.milp.relaxed import Relaxed
 from peergrid.market.stochastic_problem import Households
+from peergrid.milp.model import Limits, Model
+from peergrid.milp.relaxed import Relaxed
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

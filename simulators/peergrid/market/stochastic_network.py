@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from peergrid.market.milp.algebra import Algebra, Constraint, Expression
-from peergrid.market.milp.model import Variables
 from peergrid.market.stochastic_costs import CostOf
 from peergrid.market.stochastic_problem import Households, Wires
 from peergrid.market.stochastic_terms import TermOf, cycle_power, position
+from peergrid.milp.algebra import Algebra, Constraint, Expression
+from peergrid.milp.model import Variables
 from peergrid.network.feeder import Feeder
 from peergrid.network.linear import downstream, lindistflow
 from peergrid.network.power_flow import PowerFlow, solve

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peergrid.market.milp.algebra import Sparse
-from peergrid.market.milp.model import Answer, relative_gap
 from peergrid.market.stochastic_network import exact, voltage_sq, wires_of
 from peergrid.market.stochastic_problem import Households
+from peergrid.milp.algebra import Sparse
+from peergrid.milp.model import Answer, relative_gap
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from peergrid.market.milp.affine import Block
-from peergrid.market.milp.algebra import Algebra, Constraint, Expression
-from peergrid.market.milp.model import Variables
 from peergrid.market.stochastic_problem import Households
 from peergrid.market.stochastic_reach import reach
+from peergrid.milp.affine import Block
+from peergrid.milp.algebra import Algebra, Constraint, Expression
+from peergrid.milp.model import Variables
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -25,10 +25,11 @@ transformers are removed as in :mod:`peergrid.network.power_flow`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numba
 import numpy as np
 
+from peergrid.compiled import compiled
 from peergrid.network.feeder import Feeder, Floats, Ints
 from peergrid.network.power_flow import PowerFlow
 from peergrid.units import kw_from_pu
@@ -124,8 +125,8 @@ def adjoint(
     return Adjoint(p=alpha / -base_kw, q=beta / -base_kw, voltage=gamma, current=epsilon)
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _solve(columns, state, theta, mu, kappa):  # type: ignore[no-untyped-def]
+@compiled
+def _solve(columns: Any, state: Any, theta: Floats, mu: Any, kappa: Any) -> Any:
     """Multipliers of all branches: elimination to the root, substitution back."""
     parent, r, x, g, b = columns
     p, q, current, v = state

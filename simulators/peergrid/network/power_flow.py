@@ -14,27 +14,18 @@ is reported as not converged, with NaN voltages. Each hour is iterated on its ow
 does not depend on which other hours are in the call.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
+from peergrid.compiled import compiled
 from peergrid.errors import DataError
 from peergrid.network.feeder import Bools, Complexes, Feeder, Floats, Ints
 from peergrid.units import kw_from_pu, pu_from_kw
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 _HOURS_PER_BLOCK = 64
-
-
-def _compiled(function: Function) -> Function:
-    compiled: Function = numba.njit(cache=True, error_model="numpy")(function)
-    return compiled
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -301,7 +292,7 @@ def _solve_blocks(
     return v_re, v_im, j_re, j_im, iterations, converged
 
 
-@_compiled
+@compiled
 def _backward(
     columns: Columns, block: Block, v_re: Floats, v_im: Floats, j_re: Floats, j_im: Floats
 ) -> None:
@@ -326,7 +317,7 @@ def _backward(
             j_im[up, t] += j_im[i, t]
 
 
-@_compiled
+@compiled
 def _forward(
     columns: Columns, v_re: Floats, v_im: Floats, j_re: Floats, j_im: Floats, change: Floats
 ) -> None:
@@ -348,7 +339,7 @@ def _forward(
             change[t] = change[t] if step <= change[t] else step
 
 
-@_compiled
+@compiled
 def _sweep(columns: Columns, block: Block, tol_pu: float, max_iterations: int) -> Solution:
     """Sweep one block of hours to convergence; hours that do not converge end as NaN."""
     v_re, v_im = block[2].copy(), block[3].copy()

@@ -7,9 +7,9 @@ from multiprocessing import get_context
 from typing import Any
 
 from peergrid.errors import PeergridError
-from peergrid.market.milp.model import Limits
 from peergrid.market.stochastic import Settings, plan
 from peergrid.market.stochastic_value import Value, value
+from peergrid.milp.model import Limits
 from peergrid.study.households.bands import Verdict, judged
 from peergrid.study.households.clients import CASES
 from peergrid.study.households.day import Asked, study_day

@@ -5,13 +5,13 @@ from functools import partial
 
 import numpy as np
 
-from peergrid.market.milp.algebra import Algebra, Constraint, Expression
-from peergrid.market.milp.model import Limits, Model, Variables
-from peergrid.market.milp.solve import solve
 from peergrid.market.stochastic import model_of
 from peergrid.market.stochastic_costs import COSTS, TRIFLE_EUR_PER_KWH, nothing_twice
 from peergrid.market.stochastic_network import COSTS as NETWORK_COSTS
 from peergrid.market.stochastic_plan import Plan
+from peergrid.milp.algebra import Algebra, Constraint, Expression
+from peergrid.milp.model import Limits, Model, Variables
+from peergrid.milp.solve import solve
 
 SAME_EUR = 1e-6
 LIMITS = Limits(gap=0.02, time_limit_s=60.0)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.errors import SolverError
-from peergrid.market.milp.affine import Block
-from peergrid.market.milp.algebra import Algebra, Constraint, Expression
+from peergrid.milp.affine import Block
+from peergrid.milp.algebra import Algebra, Constraint, Expression
 
 Floats = NDArray[np.float64]
 Variables = Mapping[str, Expression]
@@ -33,11 +33,14 @@ class Limits:
         Seconds after which the best solution so far is taken.
     threads
         Of the solver.
+    restarts
+        Whether presolve may begin anew at the root once columns are fixed.
     """
 
     gap: float = 1e-3
     time_limit_s: float = 600.0
     threads: int = 1
+    restarts: bool = True
 
     def reached(self, cost: float, bound: float) -> bool:
         """Whether a cost is near enough to a bound."""
@@ -51,6 +54,7 @@ class Limits:
             "mip_rel_gap": self.gap,
             "time_limit": self.time_limit_s,
             "threads": self.threads,
+            "mip_allow_restart": self.restarts,
         }
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.errors import SolverError
-from peergrid.market.milp.by_highs import programme_of, solver_of
-from peergrid.market.milp.model import Limits, Model
+from peergrid.milp.by_highs import programme_of, solver_of
+from peergrid.milp.model import Limits, Model
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from peergrid.errors import SolverError
-from peergrid.market.milp.affine import Rows
-from peergrid.market.milp.algebra import Sparse
-from peergrid.market.milp.model import Answer, Limits, Model, TimeLimitError, within
+from peergrid.milp.affine import Rows
+from peergrid.milp.algebra import Sparse
+from peergrid.milp.model import Answer, Limits, Model, TimeLimitError, within
 
 Floats = NDArray[np.float64]
 USABLE = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit)
@@ -19,7 +19,7 @@ CONTINUOUS, WHOLE = highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInte
 
 
 def solve_directly(model: Model, limits: Limits, start: Mapping[str, Floats] | None) -> Answer:
-    """Build the rows and solve; see :func:`peergrid.market.milp.solve.solve`."""
+    """Build the rows and solve; see :func:`peergrid.milp.solve.solve`."""
     begun = time.perf_counter()
     programme = programme_of(model)
     built = time.perf_counter()

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from peergrid.market.milp.affine import Affine, Block, columns_of
+from peergrid.milp.affine import Affine, Block, columns_of
 
 Expression = Any
-"""Of :class:`peergrid.market.milp.affine.Affine` or of cvxpy: a table of affine expressions."""
+"""Of :class:`peergrid.milp.affine.Affine` or of cvxpy: a table of affine expressions."""
 
 Constraint = Any
 """What comparing expressions gives."""
@@ -29,7 +29,7 @@ class Algebra(Protocol):
 
 
 class Sparse:
-    """Expressions are sparse rows; see :mod:`peergrid.market.milp.affine`."""
+    """Expressions are sparse rows; see :mod:`peergrid.milp.affine`."""
 
     def columns(self, blocks: Mapping[str, Block]) -> Mapping[str, Affine]:
         """Variables as expressions."""

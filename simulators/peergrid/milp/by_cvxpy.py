@@ -6,12 +6,12 @@ import cvxpy
 import numpy as np
 
 from peergrid.errors import SolverError
-from peergrid.market.milp.algebra import Cvxpy
-from peergrid.market.milp.model import Answer, Limits, Model, within
+from peergrid.milp.algebra import Cvxpy
+from peergrid.milp.model import Answer, Limits, Model, within
 
 
 def solve_by_cvxpy(model: Model, limits: Limits) -> Answer:
-    """Build the expressions and solve; see :func:`peergrid.market.milp.solve.solve`."""
+    """Build the expressions and solve; see :func:`peergrid.milp.solve.solve`."""
     begun = time.perf_counter()
     of = Cvxpy()
     x = of.columns(model.blocks)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from peergrid.errors import DataError, SolverError
-from peergrid.market.milp.affine import Affine, Block, columns_of
-from peergrid.market.milp.algebra import Algebra, Constraint, Cvxpy, Expression, Sparse
-from peergrid.market.milp.by_highs import programme_of
-from peergrid.market.milp.model import Limits, Model, Variables
-from peergrid.market.milp.relaxed import Relaxed
-from peergrid.market.milp.solve import BACK_ENDS, BackEnd, solve
+from peergrid.milp.affine import Affine, Block, columns_of
+from peergrid.milp.algebra import Algebra, Constraint, Cvxpy, Expression, Sparse
+from peergrid.milp.by_highs import programme_of
+from peergrid.milp.model import Limits, Model, Variables
+from peergrid.milp.relaxed import Relaxed
+from peergrid.milp.solve import BACK_ENDS, BackEnd, solve
 
 Floats = NDArray[np.float64]
 

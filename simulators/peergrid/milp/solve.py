@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peergrid.errors import DataError
-from peergrid.market.milp.model import Answer, Limits, Model
+from peergrid.milp.model import Answer, Limits, Model
 
 Floats = NDArray[np.float64]
 BackEnd = Literal["sparse", "cvxpy"]
@@ -43,9 +43,9 @@ def solve(
     if back_end not in BACK_ENDS:
         raise DataError("stochastic", "back_end", back_end, ", ".join(BACK_ENDS))
     if back_end == "sparse":
-        from peergrid.market.milp.by_highs import solve_directly
+        from peergrid.milp.by_highs import solve_directly
 
         return solve_directly(model, limits, start)
-    from peergrid.market.milp.by_cvxpy import solve_by_cvxpy  # cvxpy takes a second to import
+    from peergrid.milp.by_cvxpy import solve_by_cvxpy  # cvxpy takes a second to import
 
     return solve_by_cvxpy(model, limits)
