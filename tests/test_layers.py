@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "simulators" / "peergrid"
-BASE = {"units", "errors", "polyhedron", "compiled"}
+BASE = {"units", "errors", "polyhedron", "compiled", "threads"}
 
 # What each part of the package may import besides itself and `units`, `errors`.
 ALLOWED: dict[str, set[str]] = {
@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "polyhedron": set(),
     "compiled": set(),
+    "threads": set(),
     "milp": set(),
     "network": set(),
     "devices": set(),

@@ -1,4 +1,8 @@
-"""How inner loops are compiled: once, kept on disk, with numpy's rules for division by zero."""
+"""How inner loops are compiled: once, kept on disk, with numpy's rules for division by zero.
+
+What is kept is found again as long as the function's own file has not changed, so a compiled
+function must not call one of *another* file: it would go on with what that one once was.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

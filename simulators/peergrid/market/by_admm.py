@@ -15,7 +15,7 @@ from peergrid.market.report import report
 from peergrid.market.result import Clearing, Warm
 from peergrid.market.setup import rebalance, set_up
 from peergrid.market.start import start, watch_more
-from peergrid.market.threads import one_thread
+from peergrid.threads import one_thread
 
 Floats = NDArray[np.float64]
 BALANCE_EVERY = 10

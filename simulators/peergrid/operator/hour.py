@@ -17,7 +17,6 @@ from peergrid.envelopes.metering import known_or_zero
 from peergrid.errors import ModelError, SolverError
 from peergrid.market.blocks.exchange import Trades
 from peergrid.market.result import Clearing
-from peergrid.market.threads import one_thread
 from peergrid.operator.accounts import Settled, settle_hour
 from peergrid.operator.boundaries import Boundaries, set_boundaries
 from peergrid.operator.community import Community, Event, Inbox
@@ -26,6 +25,7 @@ from peergrid.operator.reading import Reading, read
 from peergrid.operator.state import Pending, State
 from peergrid.operator.terrain import Terrain, survey
 from peergrid.operator.trade import charged, contracted, trade, warm_start
+from peergrid.threads import one_thread
 
 Floats = NDArray[np.float64]
 SET_POINT_TOLERANCE_KW = 1e-3
