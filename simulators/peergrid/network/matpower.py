@@ -93,8 +93,8 @@ def net_of_case(feeder: Feeder) -> "pandapowerNet":
     pandapower.create_ext_grid(
         net, root, vm_pu=feeder.slack_vm_pu, va_degree=feeder.slack_va_deg, name="Head"
     )
-    kinds = np.array(feeder.branch_kind)
-    lines, trafos = np.flatnonzero(kinds == "line")[1:], np.flatnonzero(kinds == "trafo")
+    kinds = np.array(feeder.branch_kind[1:])  # row 0 is no branch
+    lines, trafos = np.flatnonzero(kinds == "line") + 1, np.flatnonzero(kinds == "trafo") + 1
     shunt = feeder.g_sh_pu + 1j * feeder.b_sh_pu
     shunt[lines] -= feeder.y_child_pu[lines]
     np.subtract.at(shunt, feeder.parent[lines], feeder.y_parent_pu[lines])

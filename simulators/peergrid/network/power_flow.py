@@ -335,8 +335,9 @@ def _forward(
             v_re[i, t] = new_re
             v_im[i, t] = new_im
             step = d_re * d_re + d_im * d_im
-            # written so that NaN stays: a comparison with NaN is false
-            change[t] = change[t] if step <= change[t] else step
+            # NaN stays, once it is there or comes: comparisons with it are false
+            if not step <= change[t] and change[t] == change[t]:
+                change[t] = step
 
 
 @compiled
@@ -358,12 +359,13 @@ def _sweep(columns: Columns, block: Block, tol_pu: float, max_iterations: int) -
             if ended[t]:
                 continue
             iterations[t] = k + 1
-            if change[t] <= tol_pu * tol_pu:
+            finite = np.isfinite(change[t] + j_re[0, t] + j_im[0, t])
+            if finite and change[t] <= tol_pu * tol_pu:
                 converged[t] = True
                 for i in range(n):
                     done_re[i, t] = v_re[i, t]
                     done_im[i, t] = v_im[i, t]
-            if converged[t] or not np.isfinite(change[t]):
+            if converged[t] or not finite:
                 ended[t] = True
                 left -= 1
         if left == 0:
