@@ -174,18 +174,20 @@ def _check_weather(setup: Setup, span: Span, where: str) -> None:
     weather = setup.scenario.weather
     if not setup.layout.needs_weather or setup.scenario.simulators.weather is not None:
         return
-    site = None
-    if weather.latitude is not None and weather.longitude is not None:
-        site = Site(
-            latitude=weather.latitude,
-            longitude=weather.longitude,
-            altitude_m=weather.altitude_m or 0.0,
-        )
-    if Path(weather.source).suffix in _CSV and ":" not in weather.source and site is None:
-        allowed = "latitude and longitude of the place where the CSV file was measured"
-        raise DataError(where, "weather.latitude", weather.latitude, allowed)
+    site = weather_site(setup, where)
     with naming(where, "weather.source", weather.source):
         load_weather(weather.source, span, base_dir=setup.base_dir, site=site, tz=span.tz)
+
+
+def weather_site(setup: Setup, where: str) -> Site | None:
+    """Where the weather of a CSV file was measured; other sources name their own place."""
+    weather = setup.scenario.weather
+    if weather.latitude is not None and weather.longitude is not None:
+        return Site(**weather.site)
+    if Path(weather.source).suffix in _CSV and ":" not in weather.source:
+        allowed = "latitude and longitude of the place where the CSV file was measured"
+        raise DataError(where, "weather.latitude", weather.latitude, allowed)
+    return None
 
 
 def _check_loads(setup: Setup, span: Span, where: str) -> None:

@@ -161,10 +161,17 @@ def check_buses(scenario: Scenario, net: "pandapowerNet", where: str) -> None:
         for k, pair in enumerate(scenario.plant.swap_meters)
         for bus in pair
     ]
+    candidates = [] if scenario.plan is None else list(scenario.plan.named_buses())
+    wanted += candidates
     for name, bus in wanted:
         if bus not in labels:
             case = scenario.network.case
             raise DataError(where, name, bus, f"a bus of {case}: {in_words(labels)}")
+    heads = {int(bus) for bus in net.ext_grid["bus"]}
+    for name, bus in candidates:
+        if bus in heads:
+            others = in_words(labels - heads)
+            raise DataError(where, name, bus, f"any bus but the root: {others}")
 
 
 def in_words(labels: set[int]) -> str:

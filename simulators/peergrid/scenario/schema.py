@@ -27,6 +27,7 @@ from peergrid.scenario.assets import (
     Table,
     WindTable,
 )
+from peergrid.scenario.plan_tables import PlanTable
 
 Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -325,6 +326,7 @@ class Scenario(Table):
     battery: list[BatteryTable] = Field(default_factory=list)
     ev: list[EvTable] = Field(default_factory=list)
     participant: list[ParticipantTable] = Field(default_factory=list)
+    plan: PlanTable | None = Field(default=None, description="for peergrid plan; runs ignore it")
     simulators: Simulators = Field(default_factory=Simulators)
     record: Record = Field(default_factory=Record)
 

@@ -1,0 +1,1 @@
+"""Siting and sizing from a scenario file, and back into one."""
