@@ -101,6 +101,34 @@ def test_the_plan_of_households_reaches_its_gap_on_a_small_programme() -> None:
     assert line["linear_gap_pu"] <= 1e-5
 
 
+EVALUATOR_KEYS = {
+    *("what", "case", "candidates", "genes", "us_per_candidate_day", "us_flows_only"),
+    *("max_v_error_pu", "threads"),
+}
+PLANNING_KEYS = {
+    *("what", "case", "method", "seed", "budget", "used", "objective", "bound", "gap"),
+    *("gap_to_milp", "clean", "seconds"),
+}
+
+
+def test_plans_are_scored_by_an_exact_power_flow_and_set_beside_the_programme() -> None:
+    options = ["--budget", "300", "--candidates", "50", "--repeat", "1"]
+    done = call("benchmarks.planning", *options, "--methods", "de,milp,cheetah-code")
+    evaluator, milp, *searches = map(json.loads, done.stdout.splitlines())
+    assert set(evaluator) >= EVALUATOR_KEYS
+    assert evaluator["threads"] == 1
+    assert evaluator["us_flows_only"] > 0.0
+    assert evaluator["us_per_candidate_day"] > 0.0
+    assert evaluator["max_v_error_pu"] <= 1e-7
+    assert [line["method"] for line in searches] == ["de", "cheetah-code"]
+    assert all(set(line) >= PLANNING_KEYS for line in (milp, *searches))
+    assert (milp["gap_to_milp"], milp["clean"]) == (0.0, True)
+    assert 0.0 <= milp["gap"] <= 1e-3
+    for line in searches:
+        assert (line["budget"], line["used"], line["bound"]) == (300, 300, milp["bound"])
+        assert line["objective"] >= milp["bound"] * (1.0 - 1e-3)
+
+
 @pytest.mark.parametrize(
     ("module", "options"),
     [
@@ -110,6 +138,8 @@ def test_the_plan_of_households_reaches_its_gap_on_a_small_programme() -> None:
         ("benchmarks.envelopes", ["--methods", "best"]),
         ("benchmarks.confidence", ["--errors", "uniform"]),
         ("benchmarks.confidence", ["--levels", "95"]),
+        ("benchmarks.planning", ["--methods", "best"]),
+        ("benchmarks.planning", ["none.toml"]),
     ],
 )
 def test_what_there_is_not_gets_one_line(module: str, options: list[str]) -> None:

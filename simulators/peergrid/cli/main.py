@@ -279,6 +279,72 @@ def households(
 
 @app.command()
 @_one_line
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="A scenario with [plan].")],
+    method: Annotated[
+        str, typer.Option(help="milp, cheetah, ga, de, cmaes; several by commas, or all.")
+    ] = "milp",
+    seeds: Annotated[int, typer.Option(help="How many seeds each search starts from.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="The first; default that of the file.")] = None,
+    objective: Annotated[str | None, typer.Option(help="cost or traded; default: file's.")] = None,
+    variant: Annotated[str, typer.Option(help="Of cheetah: text, code or both.")] = "text",
+    budget: Annotated[int, typer.Option(help="Evaluations of each search.")] = 60_000,
+    time_limit: Annotated[float, typer.Option(help="Of the programme [s].")] = 60.0,
+    gap: Annotated[float, typer.Option(help="Of the programme, proven, relative.")] = 2e-3,
+    polish: Annotated[
+        bool, typer.Option(help="Let a programme size and run what searches have sited.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="Results; default runs/NAME_plan.h5.")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="Of the best plan; beside --out.")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Run that scenario, too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Plan sites, sizes and operation of PV, wind, batteries and chargers on a feeder.
+
+    \b
+    peergrid plan FILE.toml                               exact, by mixed-integer programming
+    peergrid plan FILE.toml --method all --seeds 10       beside four searches, 10 seeds each
+    peergrid plan FILE.toml --objective traded --replay   trade most; then run the plan
+    """
+    from peergrid.cli import plan as planning
+    from peergrid.cli.plan_tables import notes, tables
+    from peergrid.cli.progress import progress_bar
+    from peergrid.cli.table import print_table
+
+    wish = planning.Wish(
+        methods=method,
+        variant=variant,
+        objective=objective,
+        seed=seed,
+        seeds=seeds,
+        budget=budget,
+        time_limit_s=time_limit,
+        gap=gap,
+        polish=polish,
+        out=out,
+        scenario=scenario,
+    )
+    task = planning.task_of(file, wish)
+    with progress_bar(task.steps, enabled=not quiet) as advance:
+        plans = planning.planned(task, advance)
+    planning.write(plans)
+    found = plans.to_dict()
+    if replay:
+        found["replay"] = planning.replayed(plans, quiet)
+    if as_json:
+        _print_json(found)
+    for table in () if as_json else tables(found):
+        print_table(table)
+        typer.echo()
+    for note in () if as_json else notes(found):
+        typer.echo(note)
+    if found["chosen"] is None:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+@_one_line
 def schema(
     what: Annotated[str, typer.Argument(help="scenario or flexibility")] = "scenario",
 ) -> None:
