@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from peergrid.planning.problem import Plant, Problem, Storage, Technology
 
 Floats = NDArray[np.float64]
-LEAST_SIZE = 1e-6
+LEAST_SIZE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
