@@ -123,7 +123,7 @@ def test_plans_are_scored_by_an_exact_power_flow_and_set_beside_the_programme() 
     assert [line["method"] for line in searches] == ["de", "cheetah-code"]
     assert all(set(line) >= PLANNING_KEYS for line in (milp, *searches))
     assert (milp["gap_to_milp"], milp["clean"]) == (0.0, True)
-    assert 0.0 <= milp["gap"] <= 1e-3
+    assert 0.0 <= milp["gap"] <= 2e-3
     for line in searches:
         assert (line["budget"], line["used"], line["bound"]) == (300, 300, milp["bound"])
         assert line["objective"] >= milp["bound"] * (1.0 - 1e-3)

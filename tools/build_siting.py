@@ -37,9 +37,7 @@ def loads() -> str:
     feeder = load_feeder("ieee12")
     loaded = [k for k in range(feeder.n_bus) if feeder.p_load_kw[k] > 0.0]
     header = ",".join(["time", *(f"bus_{feeder.bus_id[k]} [kW]" for k in loaded)])
-    values = [
-        ",".join(f"{factor * feeder.p_load_kw[k]:.4f}" for k in loaded) for factor in FACTORS
-    ]
+    values = [",".join(f"{factor * feeder.p_load_kw[k]:.4f}" for k in loaded) for factor in FACTORS]
     return rows(values, header)
 
 

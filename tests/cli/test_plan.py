@@ -81,7 +81,7 @@ def test_the_programme_end_to_end(peergrid: Command, tmp_path: Path) -> None:
     drawn = best["load_kw"].sum("bus") + best["charging_kw"].sum("technology") + best["loss_kw"]
     given = best["generation_kw"].sum("technology") + best["import_kw"] - best["export_kw"]
     np.testing.assert_allclose(given.values, drawn.values, atol=1e-6)
-    assert float(best["vm_pu"].min()) == float(best["vm_low_pu"].min()) == plan["v_min_pu"]
+    assert float(best["vm_pu"].min()) == float(best["vm_low_pu"].min()) == plan["vm_min_pu"]
     invested = (best["size"].sum("bus") * best["capex_eur_per_unit"]).sum()
     assert float(invested) == pytest.approx(plan["capex_eur"])
     stored = best["energy_kwh"].sel(technology="battery").values

@@ -111,7 +111,7 @@ def test_series_repeat_the_planned_days(tmp_path: Path) -> None:
     write_series(tmp_path / "plants.csv", {"pv [kW/kWp]": SUN.tolist()}, start=DAY)
     case = case_of(write(tmp_path, PV, MEASURED))
     write_scenario(case, plan_of(case, pv={5: 10.0}), tmp_path / "b.toml")
-    table = pd.read_csv(tmp_path / "b" / "pv.csv")
+    table = pd.read_csv(tmp_path / "b" / "power-pv.csv")
     times = pd.to_datetime(table["time"])
     first, last = times.iloc[0], times.iloc[-1]
     assert first <= pd.Timestamp(DAY) - pd.Timedelta(days=1)
@@ -137,7 +137,7 @@ def test_files_are_found_from_another_folder(tmp_path: Path) -> None:
     assert written["prices"]["wholesale"] == "../../here/prices.csv"
     assert written["pv"][0]["series"] == "../../here/plants.csv"
     assert written["wind"][0]["turbine"] == "../../here/mine.csv"
-    assert written["ev"][0]["tours"] == "b/ev-4.csv"
+    assert written["ev"][0]["tours"] == "b/tours-ev-4.csv"
     check(out)
     moved_folder = tmp_path / "elsewhere" / "deep" / "er"
     shutil.copytree(out.parent, moved_folder)
@@ -203,3 +203,16 @@ def test_only_names_of_files_that_exist_are_rewritten(tmp_path: Path) -> None:
         "x": ["../a.csv", "b.csv", "simbench", "tmy3:../a.csv", 3],
         "y": str(tmp_path / "a.csv"),
     }
+
+
+def test_a_file_that_the_scenario_reads_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "res").mkdir()
+    write_series(tmp_path / "res" / "power-pv.csv", {"pv [kW/kWp]": SUN.tolist()}, start=DAY)
+    before = (tmp_path / "res" / "power-pv.csv").read_bytes()
+    pv = "[[plan.pv]]\nmax_kwp = 90\nseries = 'res/power-pv.csv'\n"
+    case = case_of(write(tmp_path, pv))
+    plan = Plan.nothing(case.problem)
+    plan.size["pv"][0] = 10.0
+    with pytest.raises(DataError, match="reads that file"):
+        write_scenario(case, plan, tmp_path / "res.toml")
+    assert (tmp_path / "res" / "power-pv.csv").read_bytes() == before

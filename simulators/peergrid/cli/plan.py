@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from peergrid.cli.plan_content import Attempt, Base, base_of, content_of
 from peergrid.cli.plan_report import operated, report
-from peergrid.errors import DataError
+from peergrid.errors import DataError, SolverError
 from peergrid.planning.cheetah import VARIANTS, CheetahSettings, Variant
 from peergrid.planning.methods import METHODS, Method, Outcome, Settings, plan_by
 from peergrid.planning.problem import OBJECTIVES, Objective
@@ -29,6 +29,7 @@ STEPS_PER_JOB = 100
 MOST_SEEDS = 1000
 TICK_S = 0.25
 NEARLY = 0.99
+AS_GOOD = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,17 +169,20 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """The day without a plan, every plan, and the one that is chosen: the best clean one."""
+    """The day without a plan, every plan, why there is none of some methods, and the chosen one."""
 
     task: Task
     base: Base
     attempts: list[Attempt]
+    failed: dict[str, str]
 
     @property
     def chosen(self) -> Attempt | None:
-        """The best plan that keeps all limits."""
+        """The best plan that keeps all limits; of those as good as it, the proven one."""
         clean = [one for one in self.attempts if one.outcome.is_clean]
-        return min(clean, key=lambda one: one.outcome.score, default=None)
+        best = min((one.outcome.score for one in clean), default=0.0)
+        good = [one for one in clean if one.outcome.score <= best + AS_GOOD * abs(best)]
+        return min(good, key=lambda a: (a.outcome.bound is None, a.outcome.score), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, in the words of JSON."""
@@ -187,6 +191,7 @@ class Found:
             "name": self.task.case.setup.scenario.name,
             "file": str(self.task.file),
             **report(self.base, self.attempts, chosen),
+            "failed": self.failed,
             "results": str(targets.out),
             "scenario": None if chosen is None else str(targets.scenario),
             "replay": None,
@@ -211,13 +216,20 @@ def planned(task: Task, advance: Advance) -> Found:
     """Plan by all methods from all seeds."""
     base = base_of(task.case.problem)
     bar = _Bar(advance)
-    attempts = []
+    attempts, failed = [], {}
     with one_thread():
         for k, job in enumerate(task.jobs):
-            outcome = _outcome(task, job, bar.of_job(k))
+            try:
+                outcome = _outcome(task, job, bar.of_job(k))
+            except SolverError as error:
+                failed[job.label] = error
+                continue
             way = way_of(job.method, job.variant)
             attempts.append(Attempt(label=job.label, way=way, variant=job.variant, outcome=outcome))
-    return Found(task=task, base=base, attempts=attempts)
+    if failed and not attempts:
+        raise next(iter(failed.values()))
+    why = {label: str(error) for label, error in failed.items()}
+    return Found(task=task, base=base, attempts=attempts, failed=why)
 
 
 def _outcome(task: Task, job: Job, tell: Callable[[float], None]) -> Outcome:
@@ -317,8 +329,10 @@ def _refuse_unknown(field: str, names: list[str], known: tuple[str, ...]) -> Non
 
 def _targets(file: Path, wish: Wish, name: str) -> Targets:
     """Where everything goes; refused before any work where that cannot be."""
-    out = wish.out or Path("runs") / f"{name}_plan.h5"
-    scenario = wish.scenario or out.with_suffix(".toml")
+    out = Path("runs") / f"{name}_plan.h5" if wish.out is None else wish.out
+    if not out.name:
+        raise DataError("plan", "--out", str(out), "FILE.h5")
+    scenario = out.with_suffix(".toml") if wish.scenario is None else wish.scenario
     for field, path, suffix in (("--out", out, ".h5"), ("--scenario", scenario, ".toml")):
         if path.suffix != suffix:
             raise DataError("plan", field, str(path), f"FILE{suffix}")

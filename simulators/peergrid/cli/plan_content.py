@@ -162,6 +162,9 @@ def _series(figures: Figures) -> dict[str, Floats]:
         "generation_kw": _rows([np.maximum(p, 0.0).sum(axis=0) for p in powers], steps),
         "charging_kw": _rows([np.maximum(-p, 0.0).sum(axis=0) for p in powers], steps),
         "energy_kwh": _rows([_energy(figures, t) for t in technologies], steps + 1),
+        "power_kw": np.stack([_powers(figures, t) for t in technologies])
+        if technologies
+        else np.zeros((0, figures.problem.feeder.n_bus, steps)),
         "size": _rows([_sizes(figures, t) for t in technologies], figures.problem.feeder.n_bus),
     }
 
@@ -171,6 +174,13 @@ def _energy(figures: Figures, technology: Technology) -> Floats:
     if isinstance(technology, Storage):
         return np.asarray(figures.plan.energy_kwh(technology).sum(axis=0))
     return np.full(figures.problem.steps + 1, np.nan)
+
+
+def _powers(figures: Figures, technology: Technology) -> Floats:
+    """Injections at all buses ``(n, T)``."""
+    powers = np.zeros(figures.problem.p_inj_kw.shape)
+    powers[technology.rows] = figures.plan.power(technology)
+    return powers
 
 
 def _sizes(figures: Figures, technology: Technology) -> Floats:
@@ -192,6 +202,7 @@ def _common(problem: Problem) -> Mapping[str, Any]:
         "bus": np.asarray(feeder.bus_id),
         "parent": np.asarray(feeder.parent),
         "load_kw": 0.0 - problem.p_inj_kw,
+        "load_kvar": 0.0 - problem.q_inj_kvar,
         "price_import_eur_per_kwh": problem.price_import_eur_per_kwh,
         "price_feed_in_eur_per_kwh": problem.price_feed_in_eur_per_kwh,
         "capex_eur_per_unit": np.array([t.capex_eur for t in problem.technologies]),

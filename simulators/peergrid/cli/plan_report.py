@@ -19,6 +19,7 @@ from peergrid.results import open_run, summary
 from peergrid.units import kw_from_mw
 
 HEAD = "ExternalGrid.P[MW]"
+PLANTS = ("PV.P[MW]", "WindTurbine.P[MW]")
 STORED = ("Battery.E[MWh]", "EVFleet.E[MWh]")
 PERCENT = 100.0
 
@@ -36,7 +37,9 @@ def report(base: Base, attempts: Sequence[Attempt], chosen: Attempt | None) -> d
     and what is ``built`` by it. Shares are of 1.
     """
     problem = base.figures.problem
-    best = None if chosen is None else objective_value(chosen.outcome.figures)
+    clean = [a.outcome for a in attempts if a.outcome.is_clean]
+    known = min(clean, key=lambda outcome: outcome.score, default=None)
+    best = None if known is None else objective_value(known.figures)
     ways = dict.fromkeys(attempt.way for attempt in attempts)
     found = {
         "objective": problem.objective,
@@ -90,6 +93,7 @@ def operated(planned: Figures, path: Path) -> dict[str, Any]:
     found, data = summary(path), open_run(path)
     keys = ("import_kwh", "export_kwh", "loss_kwh", "traded_kwh", "vm_min_pu", "vm_max_pu")
     counts = ("ev_departures", "ev_departures_met", "envelope_breaches")
+    broken = ("voltage_violations", "overloads")
     wanted = figures_dict(planned)
     loading = found["max_loading_pct"]
     energies = (planned.plan.energy_kwh(s)[:, -1].sum() for s in planned.problem.storages)
@@ -98,10 +102,13 @@ def operated(planned: Figures, path: Path) -> dict[str, Any]:
             "planned": {
                 **{key: wanted[key] for key in (*keys, "max_loading", "energy_cost_eur")},
                 "stored_end_kwh": float(sum(energies)),
+                "plants_kwh": float(planned.generated_kw.sum() * planned.problem.dt_h),
+                **dict.fromkeys(broken, 0),
                 **dict.fromkeys(counts),
             },
             "operated": {
-                **{key: found[key] for key in (*keys, *counts)},
+                **{key: found[key] for key in (*keys, *counts, *broken)},
+                "plants_kwh": _plants_kwh(planned.problem, data),
                 "max_loading": None if loading is None else loading / PERCENT,
                 "energy_cost_eur": _energy_cost_eur(planned.problem, data),
                 "stored_end_kwh": _stored_end_kwh(data),
@@ -110,6 +117,12 @@ def operated(planned: Figures, path: Path) -> dict[str, Any]:
         }
     )
     return compared
+
+
+def _plants_kwh(problem: Problem, data: xr.Dataset) -> float:
+    """Fed in by plants, those included that were there before; the market may curtail them."""
+    fed_kw = (kw_from_mw(np.nansum(data[name].values)) for name in PLANTS if name in data)
+    return float(sum(fed_kw)) * problem.dt_h
 
 
 def _stored_end_kwh(data: xr.Dataset) -> float:

@@ -27,7 +27,10 @@ OPERATED: Sequence[Row] = (
     ("energy_cost_eur", "energy at the feeder head", "EUR", 1, 1.0),
     *(row for row in DAY if not row[0].endswith("_eur")),
     ("stored_end_kwh", "left in storages at the end", "kWh", 1, 1.0),
-    ("ev_departures", "departures of vehicles", "", 0, 1.0),
+    ("plants_kwh", "fed in by new plants", "kWh", 1, 1.0),
+    ("voltage_violations", "bus hours outside the band", "", 0, 1.0),
+    ("overloads", "line hours above the rating", "", 0, 1.0),
+    ("ev_departures", "departures, each of a whole station", "", 0, 1.0),
     ("ev_departures_met", "with the energy promised", "", 0, 1.0),
     ("envelope_breaches", "breaches of envelopes", "", 0, 1.0),
 )
@@ -48,6 +51,7 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     said = []
     if found["base"]["breaks"]:
         said.append(f"without a plan: {', '.join(found['base']['breaks'])}")
+    said += [f"{label}: {why}" for label, why in found["failed"].items()]
     said.append(f"results: {found['results']}")
     if found["scenario"] is None:
         return [*said, "no plan keeps all limits: no scenario is written"]

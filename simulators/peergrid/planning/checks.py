@@ -38,7 +38,10 @@ def check(problem: "Problem") -> None:
         _check_sizes(where, technology)
         _check_rows(problem, technology)
     for plant in problem.plants:
-        _check_series(where, f"plan.{plant.name}: power", plant.available_kw, (problem.steps,))
+        field = f"plan.{plant.name}: power"
+        _check_series(where, field, plant.available_kw, (problem.steps,))
+        if plant.available_kw.min(initial=0.0) < 0.0:
+            raise DataError(where, field, float(plant.available_kw.min()), "0 kW or more")
     for storage in problem.storages:
         _check_storage(problem, storage)
     least = sum(t.capex_eur * t.total_min for t in problem.technologies)

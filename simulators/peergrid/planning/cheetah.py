@@ -20,13 +20,14 @@ The text and the authors' own program differ, so both are here by name:
 
 ``text``
     sit if ``r2 >= r3``; else ``H = exp(2 (1 - t/T)) (2 r1 - 1)``, attack if ``H >= r4``, else
-    search. ``alpha = 0.001 t/T (U - L)`` for the leader, ``0.001 t/T |X_i - X_k|`` for others.
+    search. ``alpha = 0.001 t/T (U - L)`` for the leader, ``0.001 t/T |X_i - X_k|`` for others. As
+    in the program, the leader of an iteration is the first member that moves.
 ``code``
     ``H = |exp(2 - 2 t/T) (2 r1 - 1)|``, search if ``H > r4``, else attack: the opposite branch.
-    ``alpha`` is a tenth of that, plus 0.001 in one coordinate of ten for members that do not lead;
-    sitting is rarer (``r3`` is raised by 0.25); the third member measures its neighbour from the
-    leader; and the first two start from the prey once the leader has rested for a fifth of the
-    time since the pack left home.
+    ``alpha`` is ``0.0001 t/T (U - L)`` for the leader and ``0.0001 t/T |X_best - X_i|``, plus 0.001
+    in one coordinate of ten, for others; sitting is rarer (``r3`` is raised by 0.25); the third
+    member moves from the place of the best; and the first two start from the prey once the leader
+    has rested for a fifth of the time since the pack left home.
 
 ``r1, r2, r3 ~ U(0, 1)``, ``r4 ~ 3 U(0, 1)``. A coordinate that leaves the bounds is drawn anew.
 """

@@ -34,7 +34,7 @@ CACHED = 8000
 """Bus hours that are solved at once."""
 ROUNDING = 1e-7
 """Violation that counts as none."""
-NO_FLOW = 1e3
+NO_FLOW = 1e6
 """Violation of a plan whose power flow has no solution."""
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from peergrid.errors import DataError
 from peergrid.milp.model import Limits, relative_gap
 from peergrid.planning.ac_check import AcCheck, ac_check
@@ -111,8 +113,8 @@ class Outcome:
             "import_kwh": float(f.import_kw.sum() * f.problem.dt_h),
             "export_kwh": float(f.export_kw.sum() * f.problem.dt_h),
             "loss_kwh": float(f.loss_kw.sum() * f.problem.dt_h),
-            "v_min_pu": float(f.v_min_pu.min()),
-            "v_max_pu": float(f.v_max_pu.max()),
+            "vm_min_pu": float(f.v_min_pu.min()),
+            "vm_max_pu": float(f.v_max_pu.max()),
             "max_loading": float(f.loading.max()),
             "ac": self.ac.to_dict(),
             "built": self.plan.to_dict(),
@@ -150,11 +152,18 @@ def plan_by(
         If the programme finds no plan that keeps the limits.
     """
     chosen = settings or Settings()
+    _compile(problem)
     if method == "milp":
         return _by_programme(problem, chosen, progress)
     if method not in SEARCHES:
         raise DataError("plan", "method", method, ", ".join(METHODS))
     return _by_search(_NAMES[method], problem, seed, chosen, progress)
+
+
+def _compile(problem: Problem) -> None:
+    """Compile what all methods use, which is no part of their time."""
+    evaluator = Evaluator(problem)
+    evaluator(np.zeros((1, evaluator.n_genes)))
 
 
 _NAMES: Mapping[str, Method] = {name: name for name in METHODS}

@@ -5,8 +5,8 @@ Branch flow equations (see :mod:`peergrid.network.magnitudes`) are linear but fo
 onto; voltages under the root and reactive flows are those of a reference state. The first
 reference is the feeder without the plan. Then the exact state of each answer becomes the next one
 and adds its tangents, until programme and exact power flow agree on the objective and the limits
-are kept. Wherever losses cost something the programme is a relaxation but for the reference, so
-its bound is one on the problem up to what the last correction changed.
+are kept. The bound is that of the programme around the answer: exact for plans with its voltages
+and reactive flows, and off by a part of the losses, in proportion to how far other plans' are.
 """
 
 import time
@@ -37,13 +37,14 @@ from peergrid.planning.problem import Problem
 from peergrid.planning.search import SearchSettings, search
 
 ROUNDS = 8
+DIVES = 2
 AGREE = 5e-5
 CLEAN_PU = 1e-7
 LEAST_S = 5.0
 RELAXATIONS = 4
 NEAR = 2e-4
 SOLVER_SHARE = 0.5
-SEARCHED, RESCUED = 100_000, 20_000
+SEARCHED, RESCUED = 60_000, 20_000
 DEFAULT = Limits(gap=2e-3, time_limit_s=60.0, restarts=False)
 Progress = Callable[[int, float], None]
 
@@ -91,8 +92,8 @@ def by_milp(
     """Plan by mixed-integer linear programming.
 
     Whole numbers (sites, whole sizes, directions) come from the relaxation by diving, and are kept
-    while the rest is corrected; branch and bound follows where the gap is not proven by then, or
-    where they turn out impossible.
+    while the rest is corrected. The bound is that of the relaxation around the answer's own state;
+    where it does not prove the gap, branch and bound follows.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def by_milp(
         plan = _searched(problem, SEARCHED)
         rounds.correct(reference_of(problem, Plan.nothing(problem)), plan)
     else:
-        rounds.correct(*_begin(problem, rounds))
+        _by_relaxation(rounds)
         if rounds.best is None and rescue:
             rounds.rescue(_searched(problem, RESCUED))
     return rounds.ended()
@@ -159,7 +160,7 @@ class _Rounds:
             agrees = self._add(answer) and not (answer.burns or answer.inflates)
             if kept is None and not reference.tight:
                 self.bound = max(self.bound, answer.bound)
-            if agrees and (only or kept is None or self._is_near):
+            if agrees and (only or kept is None or self.is_near):
                 return
             # where nothing is gained by correcting, all whole numbers are free again
             kept = None if agrees else plan
@@ -192,7 +193,7 @@ class _Rounds:
         return time.perf_counter() - self._begun
 
     @property
-    def _is_near(self) -> bool:
+    def is_near(self) -> bool:
         """Whether the gap is proven."""
         return (
             self.best is not None and relative_gap(self.best.score, self.bound) <= self.limits.gap
@@ -230,24 +231,49 @@ class _Rounds:
             )
 
 
-def _begin(problem: Problem, rounds: "_Rounds") -> tuple[Reference, Plan | None]:
-    """Tangents where the relaxation's flows are, a plan by diving, and a bound."""
-    reference = reference_of(problem, Plan.nothing(problem))
+def _by_relaxation(rounds: _Rounds) -> None:
+    """Dive, correct, and prove the gap by the relaxation around the answer; else branch and bound.
+
+    Around no plan voltages are low and losses too high, so that first bound proves nothing.
+    """
+    around = reference_of(rounds.problem, Plan.nothing(rounds.problem))
+    for _ in range(DIVES):
+        found = _relaxed(rounds, around)
+        if found is None or (rounds.best is not None and rounds.is_near):
+            break
+        around, plan = found
+        if plan is not None:
+            rounds.correct(around, plan, only=True)
+        if rounds.best is None:
+            break
+        around = around.corrected(rounds.best.plan)
+    if rounds.best is None or not rounds.is_near:
+        rounds.correct(around, None)
+
+
+def _relaxed(rounds: _Rounds, around: Reference) -> tuple[Reference, Plan | None] | None:
+    """Set the bound by the relaxation around a state; tangents where its flows are, and a dive.
+
+    None where nothing keeps the limits.
+    """
+    problem = rounds.problem
     price = np.maximum(problem.price_import_eur_per_kwh, 0.0) * problem.dt_h
     limits = replace(rounds.limits, gap=SOLVER_SHARE * rounds.limits.gap)
     for _ in range(RELAXATIONS):
-        model = model_of(problem, reference, modes=burning_pays(problem))
+        model = model_of(problem, around, modes=burning_pays(problem))
         relaxed = Relaxed(model, limits)
-        bound, values = relaxed.solve()
+        rounds.bound, values = relaxed.solve()
         if not values:
-            return reference, None
-        short = reference.true_loss_kw(values["flow"]) - values["loss"]
-        if float(short.sum(axis=0) @ price) <= NEAR * abs(bound):
+            rounds.bound = -np.inf
+            return None
+        short = around.true_loss_kw(values["flow"]) - values["loss"]
+        if float(short.sum(axis=0) @ price) <= NEAR * abs(rounds.bound):
             break
-        reference = reference.touching(values["flow"])
-    rounds.bound = bound
-    found = dive(problem, model, relaxed, (bound, values), limits)
-    return reference, None if found is None else plan_of_values(problem, found)
+        around = around.touching(values["flow"])
+    if rounds.best is not None and rounds.is_near:
+        return around, None
+    found = dive(problem, model, relaxed, (rounds.bound, values), limits)
+    return around, None if found is None else plan_of_values(problem, found)
 
 
 def _searched(problem: Problem, budget: int) -> Plan:

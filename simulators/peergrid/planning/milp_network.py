@@ -15,7 +15,7 @@ from peergrid.network.magnitudes import MAX_SWEEPS, TOL_V_SQ, branches_of, ladde
 from peergrid.planning.evaluate import limits_of
 from peergrid.planning.milp_terms import power_of
 from peergrid.planning.plan import Plan
-from peergrid.planning.problem import Plant, Problem, Storage, Technology
+from peergrid.planning.problem import Problem, reach_kw
 from peergrid.units import kw_from_pu, pu_from_kw
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ def reference_of(problem: Problem, plan: Plan) -> Reference:
     paths[0] = 0.0
     up, down = np.zeros_like(found.q_kvar), np.zeros_like(found.q_kvar)
     for technology in problem.technologies:
-        given, taken = _reach_kw(technology)
+        given, taken = reach_kw(technology)
         for way, power in ((up, given), (down, taken)):
             at = np.zeros(problem.feeder.n_bus)
             at[technology.rows] = technology.max_per_site
@@ -184,15 +184,6 @@ def _loss_block(problem: Problem, reference: Reference) -> Block:
         least = -most if reference.tight else np.zeros_like(most)
         return Block.of(reference.loss_kw.shape, most, lower=least)
     return Block.of(reference.loss_kw.shape, reference.loss_kw, lower=reference.loss_kw)
-
-
-def _reach_kw(technology: Technology) -> tuple[Floats, Floats]:
-    """Largest injection and largest draw of a unit ``(T,)``."""
-    if isinstance(technology, Plant):
-        return technology.available_kw, np.zeros_like(technology.available_kw)
-    if isinstance(technology, Storage):
-        return technology.discharge_kw, technology.charge_kw
-    raise TypeError(type(technology))
 
 
 def _may_sell(problem: Problem) -> Floats:
@@ -277,7 +268,7 @@ def _trade(problem: Problem) -> Term:
     given = problem.p_inj_kw
     most_sold, most_bought = np.maximum(given, 0.0), np.maximum(-given, 0.0)
     for technology in problem.technologies:
-        up, down = _reach_kw(technology)
+        up, down = reach_kw(technology)
         size = min(technology.max_per_site, technology.largest_total)
         most_sold[technology.rows] += size * up
         most_bought[technology.rows] += size * down

@@ -7,7 +7,6 @@ battery (bounds constant) and a charging station (charging while plugged in, ene
 departures, energy used on trips) are the same thing. Powers are constant over each of T steps.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from peergrid.network.feeder import Feeder
 from peergrid.planning.checks import check
-from peergrid.units import kw_from_pu
+from peergrid.units import kw_from_pu, pu_from_kw
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -214,28 +213,32 @@ class Problem:
         """More than any plan that keeps the limits can cost [EUR]."""
         price = np.abs(self.price_import_eur_per_kwh)
         price = np.maximum(price, np.abs(self.price_feed_in_eur_per_kwh))
-        flow = np.abs(self.p_inj_kw).sum(axis=0) + self._largest_loss_kw
+        flow = np.abs(self.p_inj_kw).sum(axis=0)
         built = 0.0
-        for technology, power in self._largest_powers():
-            size = technology.largest_total
+        for technology in self.technologies:
+            size, power = technology.largest_total, np.maximum(*reach_kw(technology))
             flow = flow + size * power
             built += size * abs(technology.cost_eur)
             if isinstance(technology, Storage):
                 built += size * technology.wear_eur_per_kwh * self.dt_h * float(power.sum())
+        flow = flow + self._largest_loss_kw(float(flow.max(initial=0.0)))
         return float(price @ flow) * self.dt_h + built + 1.0
 
-    @property
-    def _largest_loss_kw(self) -> float:
-        """Losses at the highest voltage and loading that are allowed."""
+    def _largest_loss_kw(self, flow_kw: float) -> float:
+        """Losses at the highest loading, or, without ratings, if all power took every branch."""
         f = self.feeder
         rated = self.max_loading * f.i_max_pu[1:]
-        series = f.r_pu[1:] * np.where(np.isfinite(rated), rated, 0.0) ** 2
+        reactive_kvar = float(np.abs(self.q_inj_kvar).sum(axis=0).max(initial=0.0))
+        most = 2.0 * pu_from_kw(flow_kw + reactive_kvar, f.base_mva) / self.v_min_pu
+        series = f.r_pu[1:] * np.where(np.isfinite(rated), rated, most) ** 2
         shunt = np.abs(f.g_sh_pu) * self.v_max_pu**2
         return float(kw_from_pu(float(np.abs(series).sum() + shunt.sum()), f.base_mva))
 
-    def _largest_powers(self) -> Iterator[tuple[Technology, Floats]]:
-        """Largest power of a unit in every step."""
-        for plant in self.plants:
-            yield plant, np.abs(plant.available_kw)
-        for storage in self.storages:
-            yield storage, np.maximum(storage.charge_kw, storage.discharge_kw)
+
+def reach_kw(technology: Technology) -> tuple[Floats, Floats]:
+    """Largest injection and largest draw of a unit ``(T,)`` each."""
+    if isinstance(technology, Plant):
+        return technology.available_kw, np.zeros_like(technology.available_kw)
+    if isinstance(technology, Storage):
+        return technology.discharge_kw, technology.charge_kw
+    raise TypeError(type(technology).__name__)

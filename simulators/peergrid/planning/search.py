@@ -33,7 +33,7 @@ class SearchSettings:
     budget
         Evaluations of plans.
     population
-        Of GA, DE and the first start of CMA-ES.
+        Of GA and DE.
     cheetah
         Parameters of the cheetah optimizer.
     """
@@ -182,14 +182,14 @@ def _de(settings: SearchSettings) -> Any:
     return DE(pop_size=settings.population, variant="DE/rand/1/bin", CR=0.3, dither="vector")
 
 
-def _by_cma(score: Score, dimension: int, seed: int, settings: SearchSettings) -> Steps:
-    """CMA-ES with restarts, each with twice the population (IPOP), from random points."""
+def _by_cma(score: Score, dimension: int, seed: int, _: SearchSettings) -> Steps:
+    """CMA-ES from the middle of the cube, restarted with twice the population (IPOP)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for plotting libraries
         import cma
 
     rng = np.random.default_rng(seed)
-    size, used = settings.population, 0
+    size, used = 4 + int(3 * np.log(dimension)), 0
     best, best_score = np.zeros(dimension), np.inf
     while True:
         options = {
@@ -198,7 +198,7 @@ def _by_cma(score: Score, dimension: int, seed: int, settings: SearchSettings) -
             "popsize": size,
             "verbose": -9,
         }
-        strategy = cma.CMAEvolutionStrategy(rng.random(dimension), CMA_SIGMA, options)
+        strategy = cma.CMAEvolutionStrategy(np.full(dimension, 0.5), CMA_SIGMA, options)
         while not strategy.stop():
             points = np.array(strategy.ask())
             scores = score(points)

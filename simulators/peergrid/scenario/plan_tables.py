@@ -28,6 +28,7 @@ Buses = Annotated[
 ]
 HourOfDay = Annotated[float, Field(ge=0, lt=24)]
 Degrees = Annotated[float, Field(ge=0, le=360)]
+Years = Annotated[float, Field(ge=0.1, le=1000)]
 KINDS = ("pv", "wind", "battery", "ev")
 """Kinds of what can be built, in the order in which they are written."""
 
@@ -46,7 +47,7 @@ class PlanKind(Table):
     )
     buses: Buses | None = Field(default=None, description="candidates; absent: those of [plan]")
     sites: int = Field(default=1, ge=1, description="at most so many buses get one")
-    life_years: Positive = Field(default=20.0, description="over which the investment is paid off")
+    life_years: Years = Field(default=20.0, description="over which the investment is paid off")
     upkeep_share: Share = Field(default=0.02, description="of the investment, per year")
 
     @property
@@ -97,7 +98,7 @@ class PlanPv(PlanKind):
     tilt_deg: Annotated[float, Field(ge=0, le=90)] = Field(default=30.0, description="0: flat")
     azimuth_deg: Degrees = Field(default=180.0, description="180: south")
     capex_eur_per_kwp: NonNegative = Field(default=900.0, description="investment")
-    life_years: Positive = 25.0
+    life_years: Years = 25.0
     upkeep_share: Share = 0.015
 
     @model_validator(mode="after")
@@ -121,7 +122,7 @@ class PlanWind(PlanKind):
         default=None, description=".csv with a column 'wind [kW/kW]', instead of a turbine"
     )
     capex_eur_per_kw: NonNegative = Field(default=1800.0, description="investment")
-    life_years: Positive = 20.0
+    life_years: Years = 20.0
     upkeep_share: Share = 0.025
 
     @model_validator(mode="after")
@@ -146,7 +147,7 @@ class PlanBattery(PlanKind):
     soc_min: Share = Field(default=0.1, description="never below")
     wear_eur_per_mwh: NonNegative = Field(default=5.0, description="per MWh charged or discharged")
     capex_eur_per_kwh: NonNegative = Field(default=250.0, description="investment")
-    life_years: Positive = 15.0
+    life_years: Years = 15.0
     upkeep_share: Share = 0.01
 
     @model_validator(mode="after")
@@ -184,7 +185,7 @@ class PlanEv(PlanKind):
         default=0.0, description="paid by drivers for the energy of their trips"
     )
     capex_eur_per_vehicle: NonNegative = Field(default=1500.0, description="investment")
-    life_years: Positive = 12.0
+    life_years: Years = 12.0
     upkeep_share: Share = 0.02
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from peergrid.scenario.checks import data_span
 from peergrid.scenario.plan_tables import PlanBattery, PlanEv, PlanPv, PlanWind
 from peergrid.study.siting.case import Case
 from peergrid.study.siting.technologies import Choice
-from peergrid.study.siting.toml_text import moved, toml_text
+from peergrid.study.siting.toml_text import files_of, moved, toml_text
 from peergrid.study.siting.vehicles import replayed_tours
 
 Document = dict[str, Any]
@@ -59,7 +59,8 @@ def write_scenario(case: Case, plan: Plan, path: str | Path, *, about: str = "")
         raise DataError("plan", "scenario to write", str(path), allowed)
     folder = target.resolve().parent
     document = _document(case, folder, target.stem)
-    writer = _Writer(case=case, document=document, folder=folder, stem=target.stem)
+    read = files_of(case.setup.scenario.model_dump(), case.setup.base_dir)
+    writer = _Writer(case=case, document=document, folder=folder, stem=target.stem, read=read)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for choice in case.choices:
@@ -82,6 +83,7 @@ class _Writer:
     document: Document
     folder: Path
     stem: str
+    read: frozenset[Path]
 
     def add(self, choice: Choice, units: Sequence[Unit]) -> None:
         """What a plan builds of one technology."""
@@ -139,7 +141,7 @@ class _Writer:
             **_storage(table),
             "soc_departure": table.soc_departure,
             "v2g": table.v2g,
-            "tours": self._write(tours, f"{unit.technology.name}-{bus[0]}.csv"),
+            "tours": self._write(tours, f"tours-{unit.technology.name}-{bus[0]}.csv"),
         }
 
     def _series(self, units: Sequence[Unit]) -> str:
@@ -154,12 +156,16 @@ class _Writer:
         for bus, size, unit in zip(self._buses(units), _sizes(units), units, strict=True):
             available = _plant(unit).available_kw * size
             columns[f"bus_{bus} [kW]"] = available[at % steps]
-        return self._write(pd.DataFrame(columns), f"{units[0].technology.name}.csv")
+        return self._write(pd.DataFrame(columns), f"power-{units[0].technology.name}.csv")
 
     def _write(self, table: pd.DataFrame, name: str) -> str:
         """Write a file of the scenario's folder; returns its name as the scenario says it."""
         (self.folder / self.stem).mkdir(exist_ok=True)
-        table.to_csv(self.folder / self.stem / name, index=False, float_format="%.12g")
+        path = self.folder / self.stem / name
+        if path.resolve() in self.read:
+            allowed = "another name: the scenario that is planned reads that file"
+            raise DataError("plan", "scenario to write", str(path), allowed)
+        table.to_csv(path, index=False, float_format="%.12g")
         return f"{self.stem}/{name}"
 
     def _times(self) -> tuple[datetime, datetime, datetime]:

@@ -68,8 +68,7 @@ def yearly_share(interest: float, life_years: float, upkeep_share: float) -> flo
     """
     if interest == 0.0:
         return 1.0 / life_years + upkeep_share
-    discount: float = (1.0 + interest) ** -life_years
-    return interest / (1.0 - discount) + upkeep_share
+    return interest / -math.expm1(-life_years * math.log1p(interest)) + upkeep_share
 
 
 def candidate_rows(buses: Buses, feeder: Feeder, where: str, field: str) -> Ints:

@@ -53,6 +53,18 @@ def moved(value: Any, old: Path, new: Path) -> Any:
     return value
 
 
+def files_of(value: Any, folder: Path) -> frozenset[Path]:
+    """Files in a folder that a document names."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return frozenset().union(*(files_of(inner, folder) for inner in value))
+    if not isinstance(value, str):
+        return frozenset()
+    names = (value, value.partition(":")[2])
+    return frozenset((folder / name).resolve() for name in names if _is_file(folder, name))
+
+
 def _is_file(folder: Path, name: str) -> bool:
     """Whether it is a relative name, with an ending, of a file that exists."""
     path = Path(name)
