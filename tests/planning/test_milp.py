@@ -295,3 +295,15 @@ def test_a_programme_for_trade_is_no_worse_than_its_start() -> None:
 def test_trade_without_exclusivity_is_refused() -> None:
     with pytest.raises(DataError, match="wash trading"):
         day(objective="traded", exclusive=False)
+
+
+def test_the_bound_holds_where_a_plan_lifts_voltages_far() -> None:
+    heavy = day(v_min_pu=0.8)
+    heavy = replace(heavy, p_inj_kw=2.2 * heavy.p_inj_kw, q_inj_kvar=2.2 * heavy.q_inj_kvar)
+    assert figures_of(Plan.nothing(heavy)).v_min_pu.min() < 0.9
+    found = solved(heavy)
+    evaluator = Evaluator(heavy)
+    settings = SearchSettings(budget=6000)
+    rival = search("de", evaluator, n_genes(heavy), seed=1, settings=settings)
+    assert found.bound <= rival.score
+    assert found.score <= rival.score * (1.0 + GAP)

@@ -254,7 +254,7 @@ def _by_relaxation(rounds: _Rounds) -> None:
 def _relaxed(rounds: _Rounds, around: Reference) -> tuple[Reference, Plan | None] | None:
     """Set the bound by the relaxation around a state; tangents where its flows are, and a dive.
 
-    None where nothing keeps the limits.
+    None where nothing keeps the limits, or the time is over.
     """
     problem = rounds.problem
     price = np.maximum(problem.price_import_eur_per_kwh, 0.0) * problem.dt_h
@@ -262,17 +262,24 @@ def _relaxed(rounds: _Rounds, around: Reference) -> tuple[Reference, Plan | None
     for _ in range(RELAXATIONS):
         model = model_of(problem, around, modes=burning_pays(problem))
         relaxed = Relaxed(model, limits)
-        rounds.bound, values = relaxed.solve()
-        if not values:
-            rounds.bound = -np.inf
+        rounds.bound = -np.inf
+        try:
+            bound, values = relaxed.solve()
+        except SolverError:  # no time left
             return None
+        if not values:
+            return None
+        rounds.bound = bound
         short = around.true_loss_kw(values["flow"]) - values["loss"]
         if float(short.sum(axis=0) @ price) <= NEAR * abs(rounds.bound):
             break
         around = around.touching(values["flow"])
     if rounds.best is not None and rounds.is_near:
         return around, None
-    found = dive(problem, model, relaxed, (rounds.bound, values), limits)
+    try:
+        found = dive(problem, model, relaxed, (rounds.bound, values), limits)
+    except SolverError:
+        found = None
     return around, None if found is None else plan_of_values(problem, found)
 
 
