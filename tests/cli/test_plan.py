@@ -105,7 +105,7 @@ def test_same_seed_same_plan(peergrid: Command, tmp_path: Path) -> None:
 
 
 def test_every_method_from_several_seeds(peergrid: Command, tmp_path: Path) -> None:
-    options = ("--method", "all", "--variant", "both", "--seeds", 3, "--seed", 5)
+    options = ("--method", "all", "--variant", "both", "--seeds", 2, "--seed", 5)
     out = tmp_path / "all.h5"
     result = peergrid("plan", write(tmp_path), *options, "--out", out, *QUICK)
     found = json.loads(result.out)
@@ -114,11 +114,11 @@ def test_every_method_from_several_seeds(peergrid: Command, tmp_path: Path) -> N
     assert [way[1] for way in ways] == [None, "text", "code", None, None, None]
     assert {method for method, _ in ways} == set(METHODS)
     labels = [plan["label"] for plan in found["plans"]]
-    assert labels[:4] == ["milp", "cheetah-text 5", "cheetah-text 6", "cheetah-text 7"]
+    assert labels[:3] == ["milp", "cheetah-text 5", "cheetah-text 6"]
     assert [*open_plans(out)["plan"].values] == ["base", *labels]
     best = min(plan["score"] for plan in found["plans"] if plan["ac"]["clean"])
     for line in found["methods"]:
-        assert line["runs"] == (1 if line["method"] == "milp" else 3)
+        assert line["runs"] == (1 if line["method"] == "milp" else 2)
         if line["clean"]:
             assert best <= line["best"] <= line["median"] <= line["worst"]
             assert line["distance"] == pytest.approx(line["median"] / best - 1.0)
