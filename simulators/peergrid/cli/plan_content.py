@@ -86,25 +86,6 @@ def content_of(
     )
 
 
-def figures_dict(figures: Figures) -> dict[str, float]:
-    """Figures of the whole span."""
-    dt_h, plan = figures.problem.dt_h, figures.plan
-    return {
-        "cost_eur": figures.cost_eur,
-        "energy_cost_eur": figures.energy_cost_eur,
-        "owning_cost_eur": figures.owning_cost_eur,
-        "wear_cost_eur": figures.wear_cost_eur,
-        "capex_eur": plan.capex_eur,
-        "traded_kwh": figures.traded_kwh,
-        "import_kwh": float(figures.import_kw.sum() * dt_h),
-        "export_kwh": float(figures.export_kw.sum() * dt_h),
-        "loss_kwh": float(figures.loss_kw.sum() * dt_h),
-        "vm_min_pu": float(figures.v_min_pu.min()),
-        "vm_max_pu": float(figures.v_max_pu.max()),
-        "max_loading": float(figures.loading.max()),
-    }
-
-
 def _record(attempt: Attempt) -> PlanRecord:
     outcome = attempt.outcome
     return PlanRecord(
@@ -127,7 +108,7 @@ def _record(attempt: Attempt) -> PlanRecord:
 
 
 def _values(figures: Figures, ac: AcCheck) -> dict[str, Any]:
-    return {**figures_dict(figures), **_checked(ac), **_series(figures)}
+    return {**figures.to_dict(), **_checked(ac), **_series(figures)}
 
 
 def _checked(ac: AcCheck) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from peergrid.cli.plan_content import Attempt, Base, figures_dict
+from peergrid.cli.plan_content import Attempt, Base
 from peergrid.planning.ac_check import CLEAN, AcCheck
 from peergrid.planning.figures import Figures
 from peergrid.planning.methods import Outcome
@@ -46,7 +46,7 @@ def report(base: Base, attempts: Sequence[Attempt], chosen: Attempt | None) -> d
         "methods": [_line(way, [a for a in attempts if a.way == way], best) for way in ways],
         "plans": [_plan(attempt) for attempt in attempts],
         "base": {
-            **figures_dict(base.figures),
+            **base.figures.to_dict(),
             "ac": base.ac.to_dict(),
             "breaks": broken(base.ac, problem),
         },
@@ -94,7 +94,7 @@ def operated(planned: Figures, path: Path) -> dict[str, Any]:
     keys = ("import_kwh", "export_kwh", "loss_kwh", "traded_kwh", "vm_min_pu", "vm_max_pu")
     counts = ("ev_departures", "ev_departures_met", "envelope_breaches")
     broken = ("voltage_violations", "overloads")
-    wanted = figures_dict(planned)
+    wanted = planned.to_dict()
     loading = found["max_loading_pct"]
     energies = (planned.plan.energy_kwh(s)[:, -1].sum() for s in planned.problem.storages)
     compared: dict[str, Any] = _plain(
@@ -183,7 +183,6 @@ def _plan(attempt: Attempt) -> dict[str, Any]:
         "label": attempt.label,
         "variant": attempt.variant,
         **outcome.to_dict(),
-        **figures_dict(outcome.figures),
         "breaks": broken(outcome.ac, outcome.plan.problem),
     }
 

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from peergrid.cosim.base import Inputs, Simulator, last, total
@@ -285,11 +284,6 @@ def known(values: Floats) -> list[float | None]:
     [1.0, None]
     """
     return [None if math.isnan(value) else value for value in values.tolist()]
-
-
-def middles(span: Span) -> pd.DatetimeIndex:
-    """Middles of the steps of a span: where the sun's position is taken."""
-    return span.index + pd.Timedelta(seconds=span.step_s / 2)
 
 
 # -- checks of what users give -------------------------------------------------------------------

@@ -17,7 +17,7 @@ import mosaik_api_v3
 import numpy as np
 
 from peergrid.cosim.base import Inputs, Outputs
-from peergrid.cosim.common import Blocks, Floats, Quantity, middles, outlook, stacked, take
+from peergrid.cosim.common import Blocks, Floats, Quantity, outlook, stacked, take
 from peergrid.cosim.plants import SHARED, PlantSimulator
 from peergrid.devices import pv
 from peergrid.inputs.span import Span
@@ -116,7 +116,7 @@ class PVSimulator(PlantSimulator):
 
     def _look(self, span: Span, _block: int) -> tuple[pv.View, Floats]:
         """How the plants see the sun, and their measured power ``(n, T)`` [kW]; NaN: none."""
-        return pv.view(self._plants, middles(span), **self._place), self.measured(span)
+        return pv.view(self._plants, span.middles, **self._place), self.measured(span)
 
 
 _CLEARNESS = ("clearness", "diffuse", "t_air_c", "wind_speed_m_s")

@@ -115,6 +115,11 @@ class Span:
         return pd.date_range(self.start, periods=self.n_total, freq=f"{self.step_s}s")
 
     @property
+    def middles(self) -> pd.DatetimeIndex:
+        """Middles of all steps, where the sun's position is taken, in UTC, shape (n_total,)."""
+        return self.index + pd.Timedelta(seconds=self.step_s / 2)
+
+    @property
     def hourly_index(self) -> pd.DatetimeIndex:
         """Starts of all hours, in UTC, shape (hours_total,)."""
         return pd.date_range(self.start, periods=self.hours_total, freq="h")

@@ -92,7 +92,6 @@ class Evaluator:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.n_genes = n_genes(problem)
-        self.evaluated = 0
         self._tables = (
             genome_of(problem),
             branches_of(problem.feeder),
@@ -111,7 +110,6 @@ class Evaluator:
         if points.shape[1] != self.n_genes:
             allowed = f"shape (C, {self.n_genes})"
             raise DataError(self.problem.name, "points", f"shape {points.shape}", allowed)
-        self.evaluated += len(points)
         starts = range(0, len(points), self._at_once)
         parts = [self._part(points[first : first + self._at_once]) for first in starts]
         return np.concatenate(parts) if parts else np.zeros(0)

@@ -150,6 +150,24 @@ class Figures:
         over = self.flow.loading - p.max_loading
         return float(max(below.max(initial=0.0), above.max(initial=0.0), over.max(), 0.0))
 
+    def to_dict(self) -> dict[str, float]:
+        """Figures of the whole span."""
+        dt_h = self.problem.dt_h
+        return {
+            "cost_eur": self.cost_eur,
+            "energy_cost_eur": self.energy_cost_eur,
+            "owning_cost_eur": self.owning_cost_eur,
+            "wear_cost_eur": self.wear_cost_eur,
+            "capex_eur": self.plan.capex_eur,
+            "traded_kwh": self.traded_kwh,
+            "import_kwh": float(self.import_kw.sum() * dt_h),
+            "export_kwh": float(self.export_kw.sum() * dt_h),
+            "loss_kwh": float(self.loss_kw.sum() * dt_h),
+            "vm_min_pu": float(self.v_min_pu.min()),
+            "vm_max_pu": float(self.v_max_pu.max()),
+            "max_loading": float(self.loading.max()),
+        }
+
     def _wear(self, storage: Storage) -> float:
         moved = np.abs(self.plan.p_kw[storage.name]).sum() * self.problem.dt_h
         return float(storage.wear_eur_per_kwh * moved)

@@ -95,7 +95,6 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, in the words of JSON."""
-        f = self.figures
         return {
             "method": self.method,
             "seed": self.seed,
@@ -107,15 +106,7 @@ class Outcome:
             "budget": self.budget,
             "used": self.used,
             "seconds": self.seconds,
-            "cost_eur": f.cost_eur,
-            "traded_kwh": f.traded_kwh,
-            "capex_eur": self.plan.capex_eur,
-            "import_kwh": float(f.import_kw.sum() * f.problem.dt_h),
-            "export_kwh": float(f.export_kw.sum() * f.problem.dt_h),
-            "loss_kwh": float(f.loss_kw.sum() * f.problem.dt_h),
-            "vm_min_pu": float(f.v_min_pu.min()),
-            "vm_max_pu": float(f.v_max_pu.max()),
-            "max_loading": float(f.loading.max()),
+            **self.figures.to_dict(),
             "ac": self.ac.to_dict(),
             "built": self.plan.to_dict(),
         }
@@ -176,7 +167,9 @@ def _by_programme(problem: Problem, settings: Settings, progress: Progress | Non
         if progress is not None:
             progress(min(spent_s / limits.time_limit_s, 1.0))
 
+    begun = time.perf_counter()
     found = by_milp(problem, limits=limits, progress=told)
+    seconds = time.perf_counter() - begun
     return Outcome(
         method="milp",
         seed=None,
@@ -188,7 +181,7 @@ def _by_programme(problem: Problem, settings: Settings, progress: Progress | Non
         bound=found.bound,
         budget=limits.time_limit_s,
         used=found.rounds,
-        seconds=found.trace[-1][0],
+        seconds=seconds,
         trace=found.trace,
     )
 

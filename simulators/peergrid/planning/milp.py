@@ -61,8 +61,6 @@ class Programme:
         Its objective by exact power flow (EUR, or minus kWh traded), and what no plan undercuts.
     rounds
         Programmes solved.
-    is_optimal
-        Whether the gap asked for was reached in the last one.
     trace
         Seconds and objective after each round.
     """
@@ -72,7 +70,6 @@ class Programme:
     score: float
     bound: float
     rounds: int
-    is_optimal: bool
     trace: list[tuple[float, float]]
 
     @property
@@ -133,7 +130,7 @@ class _Rounds:
     def __init__(self, problem: Problem, limits: Limits, told: Progress) -> None:
         self.problem = problem
         self.limits = limits
-        self.best: Programme | None = None
+        self.best: Figures | None = None
         self.bound = -np.inf
         self._told = told
         self._begun = time.perf_counter()
@@ -171,7 +168,7 @@ class _Rounds:
         """Go on from a plan that keeps the limits, if it does."""
         figures = figures_of(plan)
         if figures.violation_pu <= CLEAN_PU:
-            self._keep(figures, is_optimal=False)
+            self._keep(figures)
             around = reference_of(self.problem, Plan.nothing(self.problem)).corrected(plan)
             self.correct(around.kept_tight(True), plan)
 
@@ -185,8 +182,14 @@ class _Rounds:
         """
         if self.best is None:
             raise SolverError(explained(self.problem))
-        bound = min(self.bound, self.best.score)
-        return replace(self.best, bound=bound, rounds=len(self._trace), trace=self._trace)
+        return Programme(
+            plan=self.best.plan,
+            figures=self.best,
+            score=self.best.score,
+            bound=min(self.bound, self.best.score),
+            rounds=len(self._trace),
+            trace=self._trace,
+        )
 
     @property
     def _seconds(self) -> float:
@@ -212,23 +215,15 @@ class _Rounds:
         figures = figures_of(answer.plan)
         is_clean = figures.violation_pu <= CLEAN_PU
         if is_clean and not answer.burns:  # a plan whose storages burn energy is none
-            self._keep(figures, is_optimal=answer.is_optimal)
+            self._keep(figures)
         shown = figures.score if self.best is None else self.best.score
         self._trace.append((self._seconds, shown))
         self._told(len(self._trace), self._seconds)
         return is_clean and relative_gap(figures.score, answer.objective) <= AGREE
 
-    def _keep(self, figures: Figures, *, is_optimal: bool) -> None:
+    def _keep(self, figures: Figures) -> None:
         if self.best is None or figures.score <= self.best.score:
-            self.best = Programme(
-                plan=figures.plan,
-                figures=figures,
-                score=figures.score,
-                bound=-np.inf,
-                rounds=0,
-                is_optimal=is_optimal,
-                trace=[],
-            )
+            self.best = figures
 
 
 def _by_relaxation(rounds: _Rounds) -> None:

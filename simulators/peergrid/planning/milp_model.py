@@ -29,8 +29,6 @@ class Answered:
         Its plan.
     objective, bound
         As the programme has them.
-    is_optimal
-        Whether the gap asked for was reached.
     burns
         Whether a storage charges and discharges at once, which only the programme can.
     inflates
@@ -40,7 +38,6 @@ class Answered:
     plan: Plan
     objective: float
     bound: float
-    is_optimal: bool
     burns: bool
     inflates: bool
 
@@ -72,7 +69,6 @@ def answered(model: Model, limits: Limits, reference: Reference, start: Plan | N
         plan=plan_of_values(problem, answer.values),
         objective=answer.objective_eur,
         bound=answer.bound_eur,
-        is_optimal=answer.is_optimal,
         burns=_burns(problem, answer),
         inflates=problem.objective == "cost"
         and not reference.tight

@@ -43,7 +43,7 @@ class Reference:
     tangents
         Flows [kW] at which losses have tangents; the last ones are those of the state.
     reach
-        Least and largest flows that plans can cause [kW]; None: not known.
+        Least and largest flows that plans can cause [kW].
     tight
         Whether losses lie on the tangent of the state, where they would else be inflated.
     """

@@ -15,7 +15,7 @@ from peergrid.market.problem import Problem
 from peergrid.market.trading import ReactiveTrade
 from peergrid.network.feeder import Feeder
 from peergrid.network.library import load_feeder
-from peergrid.network.linear import downstream, lindistflow
+from peergrid.network.linear import lindistflow, path_ohm
 from peergrid.operator.negotiate import Room
 from peergrid.study.errors import Errors
 from peergrid.study.resources import resources
@@ -148,15 +148,6 @@ def build_case(data: Communities, feeder: Feeder | None = None) -> Case:
 def symmetric(sigma: tuple[Floats, Floats], confidence: float) -> Floats:
     """Gaussian margins ``(4 N, T)`` from standard deviations ``(N, T)`` of p and q."""
     return np.concatenate([np.tile(gaussian(part, confidence), (2, 1)) for part in sigma])
-
-
-def path_ohm(feeder: Feeder, at: Indices) -> Floats:
-    """Resistance of the path between any two of these buses, ``(N, N)`` [ohm]."""
-    ohm = feeder.r_pu * feeder.z_base_ohm
-    ohm[0] = 0.0
-    paths = downstream(feeder)[:, at]
-    apart = paths[:, :, None] != paths[:, None, :]
-    return np.asarray(np.einsum("l,lef->ef", ohm, apart))
 
 
 def rated(feeder: Feeder, limits_a: dict[str, float]) -> Feeder:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from peergrid.devices import pv, wind
@@ -106,10 +105,10 @@ class Availability:
             **{name: np.array([float(plant[name])]) for name in ("kwp", "tilt_deg", "azimuth_deg")}
         )
         weather = self.weather
-        site, middle = weather.site, pd.Timedelta(seconds=self.span.step_s / 2)
+        site = weather.site
         seen = pv.view(
             one,
-            self.span.index + middle,
+            self.span.middles,
             latitude=site.latitude,
             longitude=site.longitude,
             altitude_m=site.altitude_m,
